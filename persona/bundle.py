@@ -1,0 +1,184 @@
+"""Bundles: what a device needs (graph, base weights, decoder, bank) and what the cloud keeps (the encoder).
+
+`export` writes two files. ``device.persona`` goes to every device; ``cloud.persona`` stays with the service and names the
+fingerprint of the device bundle that it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from persona.bank import Bank
+from persona.container import pack, unpack
+from persona.decoder import Decoder
+from persona.edit import Array
+from persona.errors import BundleError, PersonaError
+from persona.files import write_whole
+from persona.jump import JumpSpec
+from persona.sketch import SketchSpec
+from persona.spec import ModelSpec
+
+DEVICE_FILE = "device.persona"
+CLOUD_FILE = "cloud.persona"
+CONTEXTS = ("sketch", "samples")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The device's half.
+
+    `graph` an ONNX model: inputs ``x`` (N, *input_shape) float32 and one per editable tensor; outputs ``logits`` (N, C) and
+    ``moments`` (N, M). `weights` the base values of the editable tensors. `context` what the adapter reads ("sketch" or
+    "samples"), `support` of how many samples at least, at most. `about` free facts for people.
+    """
+
+    graph: bytes
+    weights: Mapping[str, Array]
+    decoder: Decoder
+    bank: Bank
+    sketch: SketchSpec
+    jump: JumpSpec
+    input_shape: tuple[int, ...]
+    context: str = "sketch"
+    support: tuple[int, int] = (8, 32)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """BundleError where the parts do not belong together."""
+        for tensor in self.spec.tensors:
+            found = self.weights[tensor.name].shape if tensor.name in self.weights else None
+            if found != tensor.shape:
+                raise BundleError(f"a bundle's weight {tensor.name!r} has shape {found}; its spec says {tensor.shape}")
+        if self.bank.code_shape != self.decoder.code_shape:
+            raise BundleError(f"a bundle's bank has codes {self.bank.code_shape}, its decoder {self.decoder.code_shape}")
+        if self.bank.map_weight.shape[0] != self.sketch.n_features:
+            raise BundleError(
+                f"a bundle's bank maps {self.bank.map_weight.shape[0]} features, its sketch has {self.sketch.n_features}"
+            )
+        if self.context not in CONTEXTS or not 1 <= self.support[0] <= self.support[1]:
+            raise BundleError(f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}")
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The editable tensors."""
+        return self.decoder.spec
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content."""
+        facts = {
+            "spec": self.spec.to_json(),
+            "code_shape": list(self.decoder.code_shape),
+            "sketch": self.sketch.to_json(),
+            "jump": {"threshold": self.jump.threshold, "window": self.jump.window},
+            "bank_version": self.bank.version,
+            "input_shape": list(self.input_shape),
+            "context": self.context,
+            "support": list(self.support),
+            "about": dict(self.about),
+        }
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "graph.onnx": np.frombuffer(self.graph, np.uint8),
+            "sketch/center": self.sketch.center,
+            "sketch/scale": self.sketch.scale,
+            "jump/noise": self.jump.noise,
+            **{f"weights/{name}": value for name, value in self.weights.items()},
+            **{f"decoder/{name}": value for name, value in self.decoder.to_arrays().items()},
+            **{f"bank/{name}": value for name, value in self.bank.to_arrays().items()},
+        }
+        return pack("device", facts, arrays)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Bundle:
+        """Read what `to_bytes` wrote; BundleError (see `container.unpack`) where it is something else."""
+        facts, arrays, fingerprint = unpack("device", data)
+        try:
+            return cls._from_parts(facts, arrays, fingerprint)
+        except BundleError:
+            raise
+        except (PersonaError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"a bundle's parts do not fit together: {error}") from error
+
+    @classmethod
+    def _from_parts(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any], fingerprint: str) -> Bundle:
+        spec = ModelSpec.from_json(facts["spec"])
+        rows, width = (int(n) for n in facts["code_shape"])
+        low, high = (int(n) for n in facts["support"])
+        jump = facts["jump"]
+        return cls(
+            graph=arrays["graph.onnx"].tobytes(),
+            weights=_within(arrays, "weights/"),
+            decoder=Decoder.from_arrays(spec, (rows, width), _within(arrays, "decoder/")),
+            bank=Bank.from_arrays(_within(arrays, "bank/"), int(facts["bank_version"])),
+            sketch=SketchSpec.from_json(facts["sketch"], arrays["sketch/center"], arrays["sketch/scale"]),
+            jump=JumpSpec(arrays["jump/noise"], float(jump["threshold"]), int(jump["window"])),
+            input_shape=tuple(int(n) for n in facts["input_shape"]),
+            context=str(facts["context"]),
+            support=(low, high),
+            about=dict(facts["about"]),
+            fingerprint=fingerprint,
+        )
+
+
+@dataclass(frozen=True)
+class CloudHalf:
+    """The service's half: an ONNX encoder and the fingerprint of the device bundle it belongs to.
+
+    Encoder inputs: ``features`` (B, F), or ``samples`` (B, S, …) and ``mask`` (B, S) float32; output ``codes`` (B, n, d).
+    """
+
+    encoder: bytes
+    bundle_fingerprint: str
+
+    def to_bytes(self) -> bytes:
+        """Return the file's content."""
+        return pack("cloud", {"bundle": self.bundle_fingerprint}, {"encoder.onnx": np.frombuffer(self.encoder, np.uint8)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CloudHalf:
+        """Read what `to_bytes` wrote; BundleError where it is something else."""
+        facts, arrays, _ = unpack("cloud", data)
+        if "encoder.onnx" not in arrays or not isinstance(facts.get("bundle"), str):
+            raise BundleError("a cloud bundle lacks its encoder or the fingerprint of its device bundle")
+        return cls(arrays["encoder.onnx"].tobytes(), facts["bundle"])
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a device bundle from a file, or from the folder that `export` wrote; BundleError where there is none."""
+    return Bundle.from_bytes(read_file(path / DEVICE_FILE if path.is_dir() else path))
+
+
+def read_cloud_half(folder: Path) -> CloudHalf:
+    """Read the service's half from the folder that `export` wrote; BundleError where there is none."""
+    return CloudHalf.from_bytes(read_file(folder / CLOUD_FILE))
+
+
+def write_export(folder: Path, bundle: Bundle, encoder: bytes) -> Bundle:
+    """Write both halves to a folder, each whole or not at all, and return the bundle with its fingerprint.
+
+    ExportError where the folder cannot be written. The cloud's half is written first, so that a device bundle never
+    stands there without the half that serves it.
+    """
+    data = bundle.to_bytes()
+    written = Bundle.from_bytes(data)
+    write_whole(folder / CLOUD_FILE, CloudHalf(encoder, written.fingerprint).to_bytes())
+    write_whole(folder / DEVICE_FILE, data)
+    return written
+
+
+def read_file(path: Path) -> bytes:
+    """Return a bundle file's bytes; BundleError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"bundle {path} cannot be read: {error.strerror}; `persona export` writes one") from error
+
+
+def _within(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

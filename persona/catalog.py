@@ -1,0 +1,51 @@
+"""Names → things: ``"module:Class"``, imported when asked for.
+
+Other distributions add theirs by an entry point in the group ``persona.<kind>``; anything importable can be named in full.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from persona.errors import CatalogError
+
+CATALOG: dict[str, dict[str, str]] = {
+    "backbones": {
+        "cnn-bn": "persona.backbones.cnn:cnn_bn",
+        "cnn-gn": "persona.backbones.cnn:cnn_gn",
+    },
+    "tasks": {
+        "vision": "persona.tasks.vision.task:VisionTask",
+    },
+}
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of one kind, built in and installed; CatalogError for an unknown kind."""
+    return sorted({*_built_in(kind), *(entry.name for entry in entry_points(group=f"persona.{kind}"))})
+
+
+def load(kind: str, name: str) -> Any:
+    """Return the object behind a name or behind a full ``module:Class``.
+
+    CatalogError where the name is unknown, or the module or the attribute cannot be imported.
+    """
+    target = name if ":" in name else _built_in(kind).get(name)
+    if target is None:
+        for entry in entry_points(group=f"persona.{kind}", name=name):
+            target = entry.value
+    if target is None:
+        raise CatalogError(f"{name!r} is not among the {kind}: {', '.join(names(kind))}; or name it as module:Class")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CatalogError(f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}") from error
+
+
+def _built_in(kind: str) -> dict[str, str]:
+    if kind not in CATALOG:
+        raise CatalogError(f"there is no catalogue of {kind!r}; there are {', '.join(CATALOG)}")
+    return CATALOG[kind]

@@ -1,0 +1,96 @@
+"""One file of named arrays with a manifest: safetensors, whose metadata holds canonical JSON.
+
+The manifest carries the sha256 of every array, so that its own hash, the fingerprint, stands for the whole file.
+Nothing in it is code, and reading it executes none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from persona.errors import BundleError, BundleVersionError
+
+FORMAT = 1
+SIZE_LIMIT_BYTES = 512 << 20
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def pack(kind: str, facts: Mapping[str, Any], arrays: Arrays) -> bytes:
+    """Return a container of one kind: the facts go into its manifest, with format and hashes added."""
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    manifest = {**facts, "format": FORMAT, "kind": kind, "sha256": {n: _sha256(a) for n, a in whole.items()}}
+    return save(whole, metadata={"manifest": _canonical(manifest)})
+
+
+def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], str]:
+    """Return manifest, arrays and fingerprint (64 hex digits) of a container.
+
+    BundleError where the bytes are truncated, altered, too many, of another kind or not a container;
+    BundleVersionError where a newer release wrote them.
+    """
+    if len(data) > SIZE_LIMIT_BYTES:
+        raise BundleError(f"a bundle is {len(data):,} bytes; the limit is {SIZE_LIMIT_BYTES:,}")
+    text = _manifest_text(data)
+    manifest = _parse(text)
+    if not isinstance(manifest.get("format"), int) or manifest["format"] < 1:
+        raise BundleError(f"a bundle names format {manifest.get('format')!r}; wanted a whole number from 1 to {FORMAT}")
+    if manifest["format"] > FORMAT:
+        raise BundleVersionError(
+            f"a bundle has format {manifest['format']}, this release reads up to {FORMAT}; update persona-edge"
+        )
+    if manifest.get("kind") != kind:
+        raise BundleError(f"this file is a {manifest.get('kind')!r} bundle; wanted a {kind!r} one")
+    try:
+        arrays = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise BundleError(f"a bundle of {len(data):,} bytes is truncated or damaged ({error}); fetch it again") from error
+    _check_hashes(manifest.get("sha256"), arrays)
+    return manifest, arrays, hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest_text(data: bytes) -> str:
+    """Return the manifest as it stands in the safetensors header (8 bytes of length, then JSON)."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > len(data) - 8:
+        raise BundleError(f"{len(data):,} bytes are not a bundle, or one cut short in its header; fetch it again")
+    header = _parse(data[8 : 8 + length].decode("utf-8", "replace"))
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("manifest"), str):
+        raise BundleError("a safetensors file without a manifest is not a bundle; `persona export` writes bundles")
+    return str(metadata["manifest"])
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"a bundle's header is not JSON ({error}); the file is damaged or not a bundle") from error
+    if not isinstance(value, dict):
+        raise BundleError(f"a bundle's header is a {type(value).__name__}; wanted an object")
+    return value
+
+
+def _check_hashes(hashes: Any, arrays: Arrays) -> None:
+    if not isinstance(hashes, dict) or hashes.keys() != arrays.keys():
+        raise BundleError("a bundle's manifest does not list the arrays that it holds; the file was altered")
+    for name, array in arrays.items():
+        if _sha256(array) != hashes[name]:
+            raise BundleError(f"array {name!r} of a bundle was altered: its sha256 differs from the manifest's")
+
+
+def _sha256(array: npt.NDArray[Any]) -> str:
+    head = f"{array.dtype.str}{array.shape}".encode()
+    return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,72 @@
+"""Every error the package raises on purpose, drawn as a tree.
+
+PersonaError
+├── SpecError              a layer pattern or a layer that cannot be edited
+├── EditError              an edit that does not fit the model it is meant for
+├── BundleError            a bundle file that cannot be read or trusted
+│   └── BundleVersionError   written by a newer release
+├── WireError              bytes from the other side that are not a valid message
+│   ├── MessageTooLarge      longer than the limit for its kind
+│   └── FingerprintMismatch  a message made for another bundle
+├── CloudError             the service is absent, slow, or answers nonsense
+├── DataError              a data folder or batch that is not what it should be
+├── CatalogError           a name that stands for nothing
+├── TrainingError          training cannot go on (for example: a loss that is not finite)
+└── ExportError            a model cannot be exported, or its files cannot be written
+
+A message says what the thing is, what was found, what was wanted, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class PersonaError(Exception):
+    """The root of the family: catch this to catch everything the package raises on purpose."""
+
+
+class SpecError(PersonaError):
+    """A layer pattern matches nothing, or names a layer that cannot be edited."""
+
+
+class EditError(PersonaError):
+    """An edit has missing, extra, misshapen, oversized or non-finite tensors."""
+
+
+class BundleError(PersonaError):
+    """A bundle is truncated, altered, inconsistent, or not a bundle."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle was written in a newer format than this release reads."""
+
+
+class WireError(PersonaError):
+    """A request or reply is malformed."""
+
+
+class MessageTooLarge(WireError):
+    """A request or reply is longer than the limit for its kind."""
+
+
+class FingerprintMismatch(WireError):
+    """A request or reply belongs to another bundle than the one in use."""
+
+
+class CloudError(PersonaError):
+    """The service did not give a usable answer in time."""
+
+
+class DataError(PersonaError):
+    """A data folder, file or batch is not what it should be."""
+
+
+class CatalogError(PersonaError):
+    """A catalogue has no entry of that name, or the entry cannot be loaded."""
+
+
+class TrainingError(PersonaError):
+    """Training cannot go on: a loss that is not finite, or episodes that do not fit the model."""
+
+
+class ExportError(PersonaError):
+    """A model cannot be exported, or its files cannot be written."""
