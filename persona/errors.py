@@ -7,8 +7,11 @@ PersonaError
 │   └── BundleVersionError   written by a newer release
 ├── WireError              bytes from the other side that are not a valid message
 │   ├── MessageTooLarge      longer than the limit for its kind
-│   └── FingerprintMismatch  a message made for another bundle
+│   ├── FingerprintMismatch  a message made for another bundle
+│   └── UnusableRequest      well-formed, but not what this bundle's encoder reads
 ├── CloudError             the service is absent, slow, or answers nonsense
+├── ServiceError           the service cannot start, or fails on a request
+│   └── Overloaded           it has no room for another request now
 ├── DataError              a data folder or batch that is not what it should be
 ├── CatalogError           a name that stands for nothing
 ├── TrainingError          training cannot go on (for example: a loss that is not finite)
@@ -52,8 +55,20 @@ class FingerprintMismatch(WireError):
     """A request or reply belongs to another bundle than the one in use."""
 
 
+class UnusableRequest(WireError):
+    """A request is well-formed, but not of the context, shape or range that the bundle's encoder reads."""
+
+
 class CloudError(PersonaError):
     """The service did not give a usable answer in time."""
+
+
+class ServiceError(PersonaError):
+    """The service cannot start, or fails on a request through no fault of the request's form."""
+
+
+class Overloaded(ServiceError):
+    """The service has no room for another request, or no time to answer it: ask again later."""
 
 
 class DataError(PersonaError):

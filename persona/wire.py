@@ -23,7 +23,9 @@ REPLY_LIMIT_BYTES = 64 << 10
 CONTENT_TYPE = "application/vnd.persona.v1"
 
 _REQUEST = struct.Struct("<2sBB6sBBI")  # magic, version, context, fingerprint, dtype, axes, samples behind it
-_REPLY = struct.Struct("<2sBB6sHHH")  # magic, version, code dtype, fingerprint, prototype, bank version, expiry
+_REPLY = struct.Struct(
+    "<2sBB6sHHH"
+)  # magic, version, code dtype, fingerprint, prototype, bank version, expiry
 _CONTEXTS = ("sketch", "samples")
 _DTYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(d) for d in ("<f4", "<f2", "<u1", "<i4", "<i8"))
 _NO_CODE, _FLOAT32, _FLOAT16, _INT8 = range(4)
@@ -51,18 +53,23 @@ class AdaptRequest:
             raise WireError(f"a request's context is {self.context!r}; wanted one of {', '.join(_CONTEXTS)}")
         values = np.ascontiguousarray(self.values)
         dtype = values.dtype.newbyteorder("<")
-        if dtype not in _DTYPES or not 1 <= values.ndim <= _MAX_AXES:
+        if dtype not in _DTYPES or not 1 <= values.ndim <= _MAX_AXES or not values.size:
             raise WireError(
-                f"a request's values are {values.dtype} with {values.ndim} axes; "
-                f"wanted {', '.join(str(d) for d in _DTYPES)} with 1 to {_MAX_AXES}"
+                f"a request's values are {values.dtype} of shape {values.shape}; "
+                f"wanted {', '.join(str(d) for d in _DTYPES)} with 1 to {_MAX_AXES} axes, none empty"
             )
+        if not 0 <= self.count < 1 << 32:
+            raise WireError(f"a request counts {self.count} samples behind it; wanted 0..{(1 << 32) - 1}")
+        _check_finite(values, "a request has values that are not finite; send finite ones")
         head = _REQUEST.pack(
             b"PQ", VERSION, _CONTEXTS.index(self.context), _short(self.fingerprint),
             _DTYPES.index(dtype), values.ndim, self.count,
         )  # fmt: skip
         data = head + struct.pack(f"<{values.ndim}I", *values.shape) + values.astype(dtype).tobytes()
         if len(data) > REQUEST_LIMIT_BYTES:
-            raise MessageTooLarge(f"a request is {len(data):,} bytes; the limit is {REQUEST_LIMIT_BYTES:,}: send less")
+            raise MessageTooLarge(
+                f"a request is {len(data):,} bytes; the limit is {REQUEST_LIMIT_BYTES:,}: send less"
+            )
         return data
 
     @classmethod
@@ -72,18 +79,23 @@ class AdaptRequest:
             raise MessageTooLarge(f"a request is {len(data):,} bytes; the limit is {REQUEST_LIMIT_BYTES:,}")
         context, fingerprint, dtype_id, axes, count = _unpack(_REQUEST, b"PQ", "request", data)
         if context >= len(_CONTEXTS) or dtype_id >= len(_DTYPES) or not 1 <= axes <= _MAX_AXES:
-            raise WireError(f"a request names context {context}, dtype {dtype_id}, {axes} axes, which do not exist")
+            raise WireError(
+                f"a request names context {context}, dtype {dtype_id}, {axes} axes, which do not exist"
+            )
         start = _REQUEST.size + 4 * axes
         if len(data) < start:
             raise WireError(f"a request of {len(data)} bytes ends within its shape")
         shape = struct.unpack_from(f"<{axes}I", data, _REQUEST.size)
         dtype = _DTYPES[dtype_id]
         wanted = start + math.prod(shape) * dtype.itemsize
+        if 0 in shape:
+            raise WireError(f"a request of shape {shape} has an empty axis; send at least one value")
         if len(data) != wanted:
-            raise WireError(f"a request of shape {shape} and dtype {dtype} is {len(data)} bytes; wanted {wanted}")
+            raise WireError(
+                f"a request of shape {shape} and dtype {dtype} is {len(data)} bytes; wanted {wanted}"
+            )
         values = np.frombuffer(data, dtype, offset=start).reshape(shape)
-        if dtype.kind == "f" and not np.isfinite(values).all():
-            raise WireError("a request has values that are not finite; send finite ones")
+        _check_finite(values, "a request has values that are not finite; send finite ones")
         return cls(fingerprint.hex(), _CONTEXTS[context], values, count)
 
 
@@ -104,13 +116,19 @@ class AdaptReply:
 
     def encode(self) -> bytes:
         """Return the reply as bytes: 16 for a prototype alone; WireError where it cannot be said."""
-        if not (0 <= self.prototype < 1 << 16 and 0 <= self.bank_version < 1 << 16 and 0 <= self.expires_s < 1 << 16):
+        if not (
+            0 <= self.prototype < 1 << 16
+            and 0 <= self.bank_version < 1 << 16
+            and 0 <= self.expires_s < 1 << 16
+        ):
             raise WireError(
                 f"a reply has prototype {self.prototype}, bank version {self.bank_version}, expiry {self.expires_s} s; "
                 "each must be in 0..65535"
             )
         if self.code_dtype not in _CODE_DTYPES:
-            raise WireError(f"a reply's code dtype is {self.code_dtype!r}; wanted one of {', '.join(_CODE_DTYPES)}")
+            raise WireError(
+                f"a reply's code dtype is {self.code_dtype!r}; wanted one of {', '.join(_CODE_DTYPES)}"
+            )
         kind = _NO_CODE if self.residual is None else _CODE_DTYPES[self.code_dtype]
         head = _REPLY.pack(
             b"PR", VERSION, kind, _short(self.fingerprint), self.prototype, self.bank_version, self.expires_s
@@ -158,23 +176,30 @@ def _unpack(header: struct.Struct, magic: bytes, what: str, data: bytes) -> tupl
         raise WireError(f"a {what} of {len(data)} bytes is too short; wanted at least {header.size}")
     found, version, *rest = header.unpack_from(data)
     if found != magic:
-        raise WireError(f"these {len(data)} bytes are not a {what}: they start with {found!r}, wanted {magic!r}")
+        raise WireError(
+            f"these {len(data)} bytes are not a {what}: they start with {found!r}, wanted {magic!r}"
+        )
     if version != VERSION:
-        raise WireError(f"a {what} has version {version}, this release speaks {VERSION}; update the older side")
+        raise WireError(
+            f"a {what} has version {version}, this release speaks {VERSION}; update the older side"
+        )
     return tuple(rest)
 
 
 def _pack_code(code: Array, kind: int) -> bytes:
     flat = np.ascontiguousarray(code, "<f4").reshape(-1)
-    if not np.isfinite(flat).all():
-        raise WireError("a reply's residual code has entries that are not finite")
+    _check_finite(flat, "a reply's residual code has entries that are not finite")
     if kind == _FLOAT32:
         return flat.tobytes()
     if kind == _FLOAT16:
+        if np.abs(flat).max(initial=0.0) > np.finfo(np.float16).max:
+            raise WireError(
+                f"a reply's residual code reaches {np.abs(flat).max():.4g}, too much for float16; send float32"
+            )
         return flat.astype("<f2").tobytes()
     scale = np.float32(np.abs(flat).max(initial=0.0) / 127)
-    steps = np.zeros(flat.size, np.int8) if scale == 0 else np.rint(flat / scale).astype(np.int8)
-    return struct.pack("<f", scale) + steps.tobytes()
+    steps = np.zeros(flat.size) if scale == 0 else np.clip(np.rint(flat / scale), -127, 127)
+    return struct.pack("<f", scale) + steps.astype(np.int8).tobytes()
 
 
 def _unpack_code(data: bytes, kind: int, shape: tuple[int, int]) -> Array:
@@ -183,9 +208,16 @@ def _unpack_code(data: bytes, kind: int, shape: tuple[int, int]) -> Array:
     if len(data) != wanted:
         raise WireError(f"a reply's code is {len(data)} bytes; a code of shape {shape} takes {wanted} here")
     if kind == _INT8:
-        flat = np.frombuffer(data, np.int8, offset=4).astype(np.float32) * np.frombuffer(data, "<f4", count=1)[0]
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # a scale that lies gives entries that are not finite
+            flat = np.frombuffer(data, np.int8, offset=4) * np.frombuffer(data, "<f4", count=1)
     else:
-        flat = np.frombuffer(data, "<f4" if kind == _FLOAT32 else "<f2").astype(np.float32)
-    if not np.isfinite(flat).all():
-        raise WireError("a reply's code has entries that are not finite; discard it and ask again")
+        flat = np.frombuffer(data, "<f4" if kind == _FLOAT32 else "<f2")
+    _check_finite(flat, "a reply's code has entries that are not finite; discard it and ask again")
     return np.asarray(flat, np.float32).reshape(shape)
+
+
+def _check_finite(values: Values, message: str) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise WireError(message)
