@@ -6,6 +6,7 @@ fingerprint of the device bundle that it belongs to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.bank import Bank
-from persona.container import pack, unpack
+from persona.container import SIZE_LIMIT_BYTES, pack, unpack
 from persona.decoder import Decoder
 from persona.edit import Array
 from persona.errors import BundleError, PersonaError
-from persona.files import write_whole
+from persona.files import write_together
 from persona.jump import JumpSpec
 from persona.sketch import SketchSpec
 from persona.spec import ModelSpec
@@ -27,6 +28,9 @@ from persona.spec import ModelSpec
 DEVICE_FILE = "device.persona"
 CLOUD_FILE = "cloud.persona"
 CONTEXTS = ("sketch", "samples")
+
+# Every array of a bundle is float32, but for these.
+_DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64"}
 
 
 @dataclass(frozen=True)
@@ -52,18 +56,43 @@ class Bundle:
 
     def __post_init__(self) -> None:
         """BundleError where the parts do not belong together."""
-        for tensor in self.spec.tensors:
-            found = self.weights[tensor.name].shape if tensor.name in self.weights else None
-            if found != tensor.shape:
-                raise BundleError(f"a bundle's weight {tensor.name!r} has shape {found}; its spec says {tensor.shape}")
+        self._check_weights()
         if self.bank.code_shape != self.decoder.code_shape:
-            raise BundleError(f"a bundle's bank has codes {self.bank.code_shape}, its decoder {self.decoder.code_shape}")
+            raise BundleError(
+                f"a bundle's bank has codes {self.bank.code_shape}, its decoder {self.decoder.code_shape}"
+            )
         if self.bank.map_weight.shape[0] != self.sketch.n_features:
             raise BundleError(
                 f"a bundle's bank maps {self.bank.map_weight.shape[0]} features, its sketch has {self.sketch.n_features}"
             )
+        if self.jump.noise.size != self.sketch.taps[0].width:
+            raise BundleError(
+                f"a bundle's jump test has noise of {self.jump.noise.size} features, "
+                f"the first tap of its sketch {self.sketch.taps[0].width}"
+            )
+        if min(self.input_shape, default=1) < 1:
+            raise BundleError(f"a bundle's input has shape {self.input_shape} behind N; wanted no empty axis")
         if self.context not in CONTEXTS or not 1 <= self.support[0] <= self.support[1]:
-            raise BundleError(f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}")
+            raise BundleError(
+                f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}"
+            )
+
+    def _check_weights(self) -> None:
+        extra = self.weights.keys() - set(self.spec.names)
+        if extra:
+            raise BundleError(
+                f"a bundle has the weight {min(extra)!r}, which its spec does not list; leave it out"
+            )
+        for tensor in self.spec.tensors:
+            found = self.weights[tensor.name].shape if tensor.name in self.weights else None
+            if found != tensor.shape:
+                raise BundleError(
+                    f"a bundle's weight {tensor.name!r} has shape {found}; its spec says {tensor.shape}"
+                )
+            if not np.isfinite(self.weights[tensor.name]).all():
+                raise BundleError(
+                    f"a bundle's weight {tensor.name!r} has entries that are not finite; train anew"
+                )
 
     @property
     def spec(self) -> ModelSpec:
@@ -83,7 +112,10 @@ class Bundle:
             "support": list(self.support),
             "about": dict(self.about),
         }
-        arrays: dict[str, npt.NDArray[Any]] = {
+        return pack("device", facts, self._arrays())
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {
             "graph.onnx": np.frombuffer(self.graph, np.uint8),
             "sketch/center": self.sketch.center,
             "sketch/scale": self.sketch.scale,
@@ -92,18 +124,24 @@ class Bundle:
             **{f"decoder/{name}": value for name, value in self.decoder.to_arrays().items()},
             **{f"bank/{name}": value for name, value in self.bank.to_arrays().items()},
         }
-        return pack("device", facts, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Bundle:
         """Read what `to_bytes` wrote; BundleError (see `container.unpack`) where it is something else."""
         facts, arrays, fingerprint = unpack("device", data)
+        _check_arrays(arrays)
         try:
-            return cls._from_parts(facts, arrays, fingerprint)
+            bundle = cls._from_parts(facts, arrays, fingerprint)
         except BundleError:
             raise
-        except (PersonaError, KeyError, TypeError, ValueError) as error:
+        except KeyError as error:
+            raise BundleError(f"a bundle lacks its {error}; export it anew") from error
+        except (PersonaError, TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"a bundle's parts do not fit together: {error}") from error
+        extra = arrays.keys() - bundle._arrays().keys()
+        if extra:
+            raise BundleError(f"a bundle has an array {min(extra)!r} that nothing in it uses; export it anew")
+        return bundle
 
     @classmethod
     def _from_parts(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any], fingerprint: str) -> Bundle:
@@ -138,15 +176,25 @@ class CloudHalf:
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
-        return pack("cloud", {"bundle": self.bundle_fingerprint}, {"encoder.onnx": np.frombuffer(self.encoder, np.uint8)})
+        return pack(
+            "cloud",
+            {"bundle": self.bundle_fingerprint},
+            {"encoder.onnx": np.frombuffer(self.encoder, np.uint8)},
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CloudHalf:
         """Read what `to_bytes` wrote; BundleError where it is something else."""
         facts, arrays, _ = unpack("cloud", data)
-        if "encoder.onnx" not in arrays or not isinstance(facts.get("bundle"), str):
-            raise BundleError("a cloud bundle lacks its encoder or the fingerprint of its device bundle")
-        return cls(arrays["encoder.onnx"].tobytes(), facts["bundle"])
+        _check_arrays(arrays)
+        found = facts.get("bundle")
+        if arrays.keys() != {"encoder.onnx"}:
+            raise BundleError(
+                f"a cloud bundle holds {sorted(arrays)}; wanted encoder.onnx alone: export it anew"
+            )
+        if not isinstance(found, str) or not re.fullmatch("[0-9a-f]{64}", found):
+            raise BundleError(f"a cloud bundle names device bundle {found!r}; wanted 64 hexadecimal digits")
+        return cls(arrays["encoder.onnx"].tobytes(), found)
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -160,24 +208,42 @@ def read_cloud_half(folder: Path) -> CloudHalf:
 
 
 def write_export(folder: Path, bundle: Bundle, encoder: bytes) -> Bundle:
-    """Write both halves to a folder, each whole or not at all, and return the bundle with its fingerprint.
+    """Write both halves to a folder, whole or not at all, and return the bundle with its fingerprint.
 
-    ExportError where the folder cannot be written. The cloud's half is written first, so that a device bundle never
-    stands there without the half that serves it.
+    ExportError where the folder cannot be written; an older pair there stays a pair then. BundleError where
+    the halves could not be read back. The cloud's half is renamed first: a device bundle never stands there
+    without the half that serves it.
     """
     data = bundle.to_bytes()
     written = Bundle.from_bytes(data)
-    write_whole(folder / CLOUD_FILE, CloudHalf(encoder, written.fingerprint).to_bytes())
-    write_whole(folder / DEVICE_FILE, data)
+    cloud = CloudHalf(encoder, written.fingerprint).to_bytes()
+    CloudHalf.from_bytes(cloud)
+    write_together({folder / CLOUD_FILE: cloud, folder / DEVICE_FILE: data})
     return written
 
 
 def read_file(path: Path) -> bytes:
-    """Return a bundle file's bytes; BundleError where it cannot be read."""
+    """Return a bundle file's bytes; BundleError where it cannot be read, or is too large to be one."""
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe may never end
+            raise BundleError(f"bundle {path} is not a file; `persona export` writes one")
+        if path.stat().st_size > SIZE_LIMIT_BYTES:
+            size = path.stat().st_size
+            raise BundleError(f"bundle {path} is {size:,} bytes; the limit is {SIZE_LIMIT_BYTES:,}")
         return path.read_bytes()
     except OSError as error:
-        raise BundleError(f"bundle {path} cannot be read: {error.strerror}; `persona export` writes one") from error
+        raise BundleError(
+            f"bundle {path} cannot be read: {error.strerror}; `persona export` writes one"
+        ) from error
+
+
+def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    for name, array in arrays.items():
+        wanted = _DTYPES.get(name, "float32")
+        if array.dtype != wanted:
+            raise BundleError(f"array {name!r} of a bundle is {array.dtype}; wanted {wanted}: export it anew")
+        if not array.size:
+            raise BundleError(f"array {name!r} of a bundle is empty, of shape {array.shape}; export it anew")
 
 
 def _within(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

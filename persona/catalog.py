@@ -37,12 +37,16 @@ def load(kind: str, name: str) -> Any:
         for entry in entry_points(group=f"persona.{kind}", name=name):
             target = entry.value
     if target is None:
-        raise CatalogError(f"{name!r} is not among the {kind}: {', '.join(names(kind))}; or name it as module:Class")
+        raise CatalogError(
+            f"{name!r} is not among the {kind}: {', '.join(names(kind))}; or name it as module:Class"
+        )
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CatalogError(f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}") from error
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise CatalogError(
+            f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}"
+        ) from error
 
 
 def _built_in(kind: str) -> dict[str, str]:

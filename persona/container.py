@@ -25,10 +25,18 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def pack(kind: str, facts: Mapping[str, Any], arrays: Arrays) -> bytes:
-    """Return a container of one kind: the facts go into its manifest, with format and hashes added."""
+    """Return a container of one kind: the facts go into its manifest, with format and hashes added.
+
+    BundleError where the facts cannot be said in JSON: types that it lacks, or numbers that are not finite.
+    """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     manifest = {**facts, "format": FORMAT, "kind": kind, "sha256": {n: _sha256(a) for n, a in whole.items()}}
-    return save(whole, metadata={"manifest": _canonical(manifest)})
+    try:
+        return save(whole, metadata={"manifest": _canonical(manifest)})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(
+            f"a {kind} bundle's facts cannot be said in JSON ({error}); use plain, finite values"
+        ) from error
 
 
 def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]], str]:
@@ -41,18 +49,16 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArra
         raise BundleError(f"a bundle is {len(data):,} bytes; the limit is {SIZE_LIMIT_BYTES:,}")
     text = _manifest_text(data)
     manifest = _parse(text)
-    if not isinstance(manifest.get("format"), int) or manifest["format"] < 1:
-        raise BundleError(f"a bundle names format {manifest.get('format')!r}; wanted a whole number from 1 to {FORMAT}")
-    if manifest["format"] > FORMAT:
-        raise BundleVersionError(
-            f"a bundle has format {manifest['format']}, this release reads up to {FORMAT}; update persona-edge"
-        )
+    _check_format(manifest.get("format"))
     if manifest.get("kind") != kind:
-        raise BundleError(f"this file is a {manifest.get('kind')!r} bundle; wanted a {kind!r} one")
+        found = manifest.get("kind")
+        raise BundleError(f"this file is a {found!r} bundle; wanted a {kind!r} one: give the other file")
     try:
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(f"a bundle of {len(data):,} bytes is truncated or damaged ({error}); fetch it again") from error
+        raise BundleError(
+            f"a bundle of {len(data):,} bytes is truncated or damaged ({error}); fetch it again"
+        ) from error
     _check_hashes(manifest.get("sha256"), arrays)
     return manifest, arrays, hashlib.sha256(text.encode()).hexdigest()
 
@@ -61,30 +67,63 @@ def _manifest_text(data: bytes) -> str:
     """Return the manifest as it stands in the safetensors header (8 bytes of length, then JSON)."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:
-        raise BundleError(f"{len(data):,} bytes are not a bundle, or one cut short in its header; fetch it again")
+        raise BundleError(
+            f"{len(data):,} bytes are not a bundle, or one cut short in its header; fetch it again"
+        )
     header = _parse(data[8 : 8 + length].decode("utf-8", "replace"))
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("manifest"), str):
-        raise BundleError("a safetensors file without a manifest is not a bundle; `persona export` writes bundles")
+        raise BundleError(
+            "a safetensors file without a manifest is not a bundle; `persona export` writes bundles"
+        )
     return str(metadata["manifest"])
 
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"a bundle's header is not JSON ({error}); the file is damaged or not a bundle") from error
+        raise BundleError(
+            f"a bundle's header is not JSON ({error}); the file is damaged or not a bundle"
+        ) from error
     if not isinstance(value, dict):
         raise BundleError(f"a bundle's header is a {type(value).__name__}; wanted an object")
     return value
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; ValueError where a key stands twice: readers differ in which one they believe."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_format(found: Any) -> None:
+    if type(found) is not int or found < 1:
+        raise BundleError(
+            f"a bundle names format {found!r}; wanted a whole number up to {FORMAT}: fetch it again"
+        )
+    if found > FORMAT:
+        raise BundleVersionError(
+            f"a bundle has format {found}, this release reads up to {FORMAT}; update persona-edge"
+        )
+
+
 def _check_hashes(hashes: Any, arrays: Arrays) -> None:
     if not isinstance(hashes, dict) or hashes.keys() != arrays.keys():
-        raise BundleError("a bundle's manifest does not list the arrays that it holds; the file was altered")
+        raise BundleError(
+            "a bundle's manifest does not list the arrays that it holds; the file was altered: fetch it again"
+        )
     for name, array in arrays.items():
         if _sha256(array) != hashes[name]:
-            raise BundleError(f"array {name!r} of a bundle was altered: its sha256 differs from the manifest's")
+            raise BundleError(
+                f"array {name!r} of a bundle was altered: its sha256 differs from the manifest's; fetch it again"
+            )
 
 
 def _sha256(array: npt.NDArray[Any]) -> str:

@@ -17,11 +17,16 @@ from persona.edit import Array, Edit
 from persona.errors import SpecError, WireError
 from persona.spec import ModelSpec, TensorSpec
 
+Float64 = npt.NDArray[np.float64]
+
 
 class Part(Protocol):
-    """One tensor's map from a code row to an unbounded delta."""
+    """One tensor's map from a code row to an unbounded delta.
 
-    def __call__(self, z: Array) -> Array:
+    It computes in float64, where no product of float32 entries overflows: a huge code has a delta too.
+    """
+
+    def __call__(self, z: Float64) -> Float64:
         """Map a code row (d,) to a delta of size entries, flat."""
 
     def arrays(self) -> dict[str, Array]:
@@ -35,7 +40,7 @@ class DensePart:
     weight: Array
     bias: Array
 
-    def __call__(self, z: Array) -> Array:
+    def __call__(self, z: Float64) -> Float64:
         return z @ self.weight + self.bias
 
     def arrays(self) -> dict[str, Array]:
@@ -55,10 +60,10 @@ class KernelPart:
     right_bias: Array
     rank: int
 
-    def __call__(self, z: Array) -> Array:
+    def __call__(self, z: Float64) -> Float64:
         u = (z @ self.left + self.left_bias).reshape(-1, self.rank)
         v = (z @ self.right + self.right_bias).reshape(-1, self.rank)
-        return np.asarray(u @ v.T, np.float32).reshape(-1)
+        return (u @ v.T).reshape(-1)
 
     def arrays(self) -> dict[str, Array]:
         return {
@@ -90,7 +95,7 @@ class Decoder:
             _check_part(tensor, self.parts[tensor.name], width)
 
     def decode(self, code: npt.ArrayLike) -> Edit:
-        """Return the edit of one code of shape (n, d).
+        """Return the edit of one code of shape (n, d), within the bounds however large the code.
 
         WireError where the code has another shape or entries that are not finite.
         """
@@ -101,20 +106,28 @@ class Decoder:
             raise WireError("a code has entries that are not finite; discard it and ask again")
         deltas: dict[str, Array] = {}
         for index, layer in enumerate(self.spec.layers):
-            z = rows[index if len(rows) > 1 else 0]
+            z = rows[index if len(rows) > 1 else 0].astype(np.float64)
             for tensor in layer.tensors:
-                bound = np.float32(tensor.bound)
-                deltas[tensor.name] = (bound * np.tanh(self.parts[tensor.name](z) / bound)).reshape(tensor.shape)
+                delta = tensor.bound * np.tanh(self.parts[tensor.name](z) / tensor.bound)
+                deltas[tensor.name] = delta.astype(np.float32).reshape(tensor.shape)
         return Edit(deltas)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every parameter as ``{tensor}/{parameter}``."""
-        return {f"{name}/{key}": value for name, part in self.parts.items() for key, value in part.arrays().items()}
+        return {
+            f"{name}/{key}": value
+            for name, part in self.parts.items()
+            for key, value in part.arrays().items()
+        }
 
     @classmethod
-    def from_arrays(cls, spec: ModelSpec, code_shape: tuple[int, int], arrays: Mapping[str, Array]) -> Decoder:
+    def from_arrays(
+        cls, spec: ModelSpec, code_shape: tuple[int, int], arrays: Mapping[str, Array]
+    ) -> Decoder:
         """Read what `to_arrays` wrote; SpecError where arrays are missing or do not fit."""
-        return cls(spec, {tensor.name: _part_from_arrays(tensor, arrays) for tensor in spec.tensors}, code_shape)
+        return cls(
+            spec, {tensor.name: _part_from_arrays(tensor, arrays) for tensor in spec.tensors}, code_shape
+        )
 
 
 def _part_from_arrays(tensor: TensorSpec, arrays: Mapping[str, Array]) -> Part:
@@ -132,7 +145,9 @@ def _part_from_arrays(tensor: TensorSpec, arrays: Mapping[str, Array]) -> Part:
 
 def _array(arrays: Mapping[str, Array], key: str) -> Array:
     if key not in arrays:
-        raise SpecError(f"decoder array {key!r} is missing; wanted weight and bias, or left, right and their biases")
+        raise SpecError(
+            f"decoder array {key!r} is missing; wanted weight and bias, or left, right and their biases"
+        )
     return np.asarray(arrays[key], np.float32)
 
 
@@ -143,9 +158,13 @@ def _check_part(tensor: TensorSpec, part: Part, width: int) -> None:
         out, rest = tensor.shape[0] * part.rank, tensor.size // tensor.shape[0] * part.rank
         wanted = {"left": (width, out), "left_bias": (out,), "right": (width, rest), "right_bias": (rest,)}
     else:
-        raise SpecError(f"decoder of {tensor.name!r} is a {type(part).__name__}; wanted DensePart or KernelPart")
+        raise SpecError(
+            f"decoder of {tensor.name!r} is a {type(part).__name__}; wanted DensePart or KernelPart"
+        )
     for key, value in part.arrays().items():
         if value.shape != wanted[key]:
-            raise SpecError(f"decoder of {tensor.name!r}: {key} has shape {value.shape}, wanted {wanted[key]}")
+            raise SpecError(
+                f"decoder of {tensor.name!r}: {key} has shape {value.shape}, wanted {wanted[key]}"
+            )
         if not np.isfinite(value).all():
             raise SpecError(f"decoder of {tensor.name!r}: {key} has entries that are not finite")

@@ -44,16 +44,23 @@ class Edit:
         """Return the entry-wise mean of edits of one model: the control that fits everybody and nobody."""
         if not edits:
             raise EditError("the mean of no edits is undefined; give at least one")
-        names = edits[0].deltas.keys()
-        return cls({name: np.mean([edit.deltas[name] for edit in edits], axis=0) for name in names})
+        for edit in edits[1:]:
+            edits[0]._check_same_tensors(edit)
+        return cls({name: np.mean([edit.deltas[name] for edit in edits], axis=0) for name in edits[0].deltas})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Edit:
         """Read what `to_bytes` wrote; EditError where it is something else."""
         try:
-            return cls(load(data))
+            arrays = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise EditError(f"an edit of {len(data)} bytes is not a safetensors container ({error})") from error
+            raise EditError(
+                f"an edit of {len(data)} bytes is not a safetensors container ({error})"
+            ) from error
+        for name, array in arrays.items():
+            if array.dtype != np.float32:
+                raise EditError(f"edit of {name!r} is {array.dtype}; wanted float32, as to_bytes writes it")
+        return cls(arrays)
 
     def to_bytes(self) -> bytes:
         """Return the edit as a safetensors container."""
@@ -68,18 +75,30 @@ class Edit:
         """Return the edit itself if it fits the model; EditError naming the first tensor that does not."""
         extra = self.deltas.keys() - set(spec.names)
         if extra:
-            raise EditError(f"edit has {min(extra)!r}, which this model does not edit; it edits {', '.join(spec.names)}")
+            raise EditError(
+                f"edit has {min(extra)!r}, which this model does not edit; it edits {', '.join(spec.names)}"
+            )
         for tensor in spec.tensors:
             _check_delta(self.deltas.get(tensor.name), tensor)
         return self
 
     def apply(self, weights: Mapping[str, Array]) -> dict[str, Array]:
-        """Return new arrays W + Δ under the same names; tensors without a delta are passed on as they are."""
+        """Return new arrays W + Δ under the same names; tensors without a delta are passed on as they are.
+
+        EditError where a delta has no weight, or one of another shape.
+        """
         unknown = self.deltas.keys() - weights.keys()
         if unknown:
-            raise EditError(f"edit has {min(unknown)!r}, which is not among the weights; they are {', '.join(weights)}")
+            raise EditError(
+                f"edit has {min(unknown)!r}, which is not among the weights; they are {', '.join(weights)}"
+            )
+        for name, delta in self.deltas.items():
+            if delta.shape != weights[name].shape:  # numpy would broadcast where it can
+                wanted = weights[name].shape
+                raise EditError(f"edit of {name!r} has shape {delta.shape}, its weight has {wanted}")
         return {
-            name: value + self.deltas[name] if name in self.deltas else value for name, value in weights.items()
+            name: value + self.deltas[name] if name in self.deltas else value
+            for name, value in weights.items()
         }
 
     def scale(self, factor: float) -> Edit:
@@ -88,10 +107,16 @@ class Edit:
 
     def distance(self, other: Edit) -> float:
         """Return the Euclidean distance between two edits of one model, over all entries."""
-        if self.deltas.keys() != other.deltas.keys():
-            raise EditError("two edits of different models have no distance; their tensors differ in name")
-        squares = (float(np.sum((self.deltas[n].astype(np.float64) - other.deltas[n]) ** 2)) for n in self.deltas)
+        self._check_same_tensors(other)
+        squares = (
+            float(np.sum((self.deltas[n].astype(np.float64) - other.deltas[n]) ** 2)) for n in self.deltas
+        )
         return math.sqrt(sum(squares))
+
+    def _check_same_tensors(self, other: Edit) -> None:
+        mine, theirs = ({name: delta.shape for name, delta in e.deltas.items()} for e in (self, other))
+        if mine != theirs:
+            raise EditError(f"two edits are of different models: one has {mine}, the other {theirs}")
 
 
 def _check_delta(delta: Array | None, tensor: TensorSpec) -> None:
@@ -103,4 +128,6 @@ def _check_delta(delta: Array | None, tensor: TensorSpec) -> None:
     if not math.isfinite(largest):
         raise EditError(f"edit of {tensor.name!r} has entries that are not finite; discard it and ask again")
     if largest > tensor.bound * (1 + _BOUND_SLACK):
-        raise EditError(f"edit of {tensor.name!r} reaches {largest:.4g}, its bound is {tensor.bound:.4g}; discard it")
+        raise EditError(
+            f"edit of {tensor.name!r} reaches {largest:.4g}, its bound is {tensor.bound:.4g}; discard it"
+        )

@@ -30,10 +30,15 @@ class JumpSpec:
 
     def __post_init__(self) -> None:
         """SpecError where the numbers make no sense."""
-        if self.noise.ndim != 1 or not np.isfinite(self.noise).all() or self.noise.min(initial=1.0) <= 0:
-            raise SpecError(f"a jump test's noise has shape {self.noise.shape}; wanted (F1,) of positive numbers")
+        noise = self.noise
+        if noise.ndim != 1 or not noise.size or not np.isfinite(noise).all() or noise.min() <= 0:
+            raise SpecError(
+                f"a jump test's noise has shape {self.noise.shape}; wanted (F1,) of positive numbers"
+            )
         if not (math.isfinite(self.threshold) and self.threshold > 0) or self.window < 1:
-            raise SpecError(f"a jump test has threshold {self.threshold}, window {self.window}; wanted both positive")
+            raise SpecError(
+                f"a jump test has threshold {self.threshold}, window {self.window}; wanted both positive"
+            )
 
     def distance(self, spec: SketchSpec, before: Sketch, now: Sketch) -> float:
         """Return the root mean square difference of the first tap's features, in units of the noise."""

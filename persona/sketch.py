@@ -53,12 +53,18 @@ class SketchSpec:
     scale: Array
 
     def __post_init__(self) -> None:
-        """SpecError where taps are absent or the standardisation does not fit them."""
+        """SpecError where taps are absent, classes negative, or the standardisation does not fit them."""
         if not self.taps or any(tap.channels < 1 or tap.order not in (1, 2) for tap in self.taps):
-            raise SpecError(f"a sketch needs taps of at least one channel and of order 1 or 2; got {self.taps}")
+            raise SpecError(
+                f"a sketch needs taps of at least one channel and of order 1 or 2; got {self.taps}"
+            )
+        if self.n_classes < 0:
+            raise SpecError(f"a sketch has {self.n_classes} classes; wanted 0 (no class histogram) or more")
         for name, value in (("center", self.center), ("scale", self.scale)):
             if value.shape != (self.n_features,) or not np.isfinite(value).all():
-                raise SpecError(f"a sketch's {name} has shape {value.shape}; wanted ({self.n_features},), all finite")
+                raise SpecError(
+                    f"a sketch's {name} has shape {value.shape}; wanted ({self.n_features},), all finite"
+                )
         if self.scale.min() <= 0:
             raise SpecError("a sketch's scale has entries that are not positive")
 
@@ -97,8 +103,10 @@ class SketchSpec:
         try:
             taps = tuple(TapSpec(str(t["name"]), int(t["channels"]), int(t["order"])) for t in value["taps"])
             return cls(taps, int(value["n_classes"]), center, scale)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SpecError(f"a sketch spec in JSON is malformed ({error!r})") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise SpecError(
+                f"a sketch spec in JSON is malformed ({error!r}); wanted taps and n_classes"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -118,19 +126,29 @@ class Sketch:
     def of(cls, spec: SketchSpec, moments: npt.ArrayLike, logits: npt.ArrayLike) -> Sketch:
         """Return the sketch of one batch: moments (N, M), logits (N, C); EditError where shapes do not fit.
 
-        Samples whose moments or logits are not finite are left out: one broken sample must not poison a window.
+        Samples whose moments or logits are not finite are left out: one broken sample must not poison a
+        window. Where the spec has no classes, logits may be anything with N rows: they only say which.
         """
         rows, scores = np.asarray(moments, np.float64), np.asarray(logits, np.float64)
         if rows.ndim != 2 or rows.shape[1] != spec.n_moments or scores.shape[:1] != rows.shape[:1]:
-            raise EditError(f"moments have shape {rows.shape}, logits {scores.shape}; wanted (N, {spec.n_moments})")
-        whole = np.isfinite(rows).all(axis=1) & np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+            raise EditError(
+                f"moments have shape {rows.shape}, logits {scores.shape}; wanted (N, {spec.n_moments}) and (N, …)"
+            )
+        if spec.n_classes and scores.shape[1:] != (spec.n_classes,):
+            raise EditError(f"logits have shape {scores.shape}; this sketch needs (N, {spec.n_classes})")
+        whole = np.isfinite(rows).all(axis=1) & np.isfinite(scores).all(axis=tuple(range(1, scores.ndim)))
         classes = np.zeros(0)
         if spec.n_classes:
             classes = _softmax(scores[whole]).sum(axis=0)
         return cls(int(whole.sum()), rows[whole].sum(axis=0), classes)
 
     def merge(self, other: Sketch) -> Sketch:
-        """Return the sketch of both sets of samples together."""
+        """Return the sketch of both sets of samples together; EditError where they are of different specs."""
+        if self.moments.shape != other.moments.shape or self.classes.shape != other.classes.shape:
+            raise EditError(
+                f"sketches of {self.moments.size} moments, {self.classes.size} classes and of {other.moments.size}, "
+                f"{other.classes.size} cannot merge; keep those of one bundle together"
+            )
         return Sketch(self.count + other.count, self.moments + other.moments, self.classes + other.classes)
 
     def features(self, spec: SketchSpec) -> Array:
@@ -138,7 +156,7 @@ class Sketch:
         if not self.count:
             return np.zeros(spec.n_features, np.float32)
         raw = np.concatenate([self.tap_features(spec), self.classes / self.count])
-        limited = np.clip((raw - spec.center) / spec.scale, -FEATURE_LIMIT, FEATURE_LIMIT)
+        limited: Float64 = np.clip((raw - spec.center) / spec.scale, -FEATURE_LIMIT, FEATURE_LIMIT)
         return limited.astype(np.float32)
 
     def tap_features(self, spec: SketchSpec, first: int | None = None) -> Float64:

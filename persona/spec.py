@@ -12,6 +12,9 @@ from persona.errors import SpecError
 
 KINDS = ("linear", "conv", "norm")
 
+# Deltas are float32, and so is other people's arithmetic with bounds: beyond this range it meets 0 or infinity.
+_BOUND_RANGE = (1e-30, 1e30)
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -52,7 +55,11 @@ class ModelSpec:
         seen: set[str] = set()
         for layer in self.layers:
             if layer.kind not in KINDS:
-                raise SpecError(f"layer {layer.name!r} is of kind {layer.kind!r}; wanted one of {', '.join(KINDS)}")
+                raise SpecError(
+                    f"layer {layer.name!r} is of kind {layer.kind!r}; wanted one of {', '.join(KINDS)}"
+                )
+            if not layer.tensors:
+                raise SpecError(f"layer {layer.name!r} has no tensors; leave it out")
             for tensor in layer.tensors:
                 _check_tensor(tensor, seen)
 
@@ -84,7 +91,9 @@ class ModelSpec:
             {
                 "name": layer.name,
                 "kind": layer.kind,
-                "tensors": [{"name": t.name, "shape": list(t.shape), "bound": t.bound} for t in layer.tensors],
+                "tensors": [
+                    {"name": t.name, "shape": list(t.shape), "bound": t.bound} for t in layer.tensors
+                ],
             }
             for layer in self.layers
         ]
@@ -94,22 +103,32 @@ class ModelSpec:
         """Read what `to_json` wrote; SpecError where it is something else."""
         try:
             return cls(tuple(_layer_from_json(layer) for layer in value))
-        except (KeyError, TypeError, ValueError) as error:
-            raise SpecError(f"a model spec in JSON is malformed ({error!r}); wanted a list of layers") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise SpecError(
+                f"a model spec in JSON is malformed ({error!r}); wanted a list of layers"
+            ) from error
 
 
 def _check_tensor(tensor: TensorSpec, seen: set[str]) -> None:
+    if not tensor.name:
+        raise SpecError(f"a tensor of shape {tensor.shape} in a model spec has an empty name; give it one")
     if tensor.name in seen:
         raise SpecError(f"tensor {tensor.name!r} stands twice in a model spec; each may be edited once")
     if not tensor.shape or min(tensor.shape) < 1:
-        raise SpecError(f"tensor {tensor.name!r} has shape {tensor.shape}; wanted at least one axis, none empty")
-    if not (math.isfinite(tensor.bound) and tensor.bound > 0):
-        raise SpecError(f"tensor {tensor.name!r} has bound {tensor.bound}; wanted a positive number")
+        raise SpecError(
+            f"tensor {tensor.name!r} has shape {tensor.shape}; wanted at least one axis, none empty"
+        )
+    low, high = _BOUND_RANGE
+    if not low <= tensor.bound <= high:  # False for NaN
+        raise SpecError(
+            f"tensor {tensor.name!r} has bound {tensor.bound}; wanted one from {low:g} to {high:g}"
+        )
     seen.add(tensor.name)
 
 
 def _layer_from_json(layer: Mapping[str, Any]) -> LayerSpec:
     tensors = tuple(
-        TensorSpec(str(t["name"]), tuple(int(n) for n in t["shape"]), float(t["bound"])) for t in layer["tensors"]
+        TensorSpec(str(t["name"]), tuple(int(n) for n in t["shape"]), float(t["bound"]))
+        for t in layer["tensors"]
     )
     return LayerSpec(str(layer["name"]), str(layer["kind"]), tensors)
