@@ -1,0 +1,61 @@
+"""The Persona adapter: recent data → context → normalised code → bounded deltas (method §2 and §3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from persona.adapters.decoders import DecoderKind, DeltaDecoder
+from persona.adapters.encoders import ImageSetEncoder, SketchEncoder
+from persona.adapters.transfer import TRANSFERS
+from persona.errors import SpecError
+from persona.spec import ModelSpec
+
+Encoder = SketchEncoder | ImageSetEncoder
+
+
+class PersonaAdapter(nn.Module):
+    """Encoder, cross-layer transfer and decoder.
+
+    `encoder` maps a context to u (B, h) and says its `width`; `code` is d; `transfer` one of "shared" and "autoregressive";
+    `decoder` "kernel" (rank `rank`) or "dense". At step 0 every delta is zero. SpecError for an unknown transfer.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        encoder: Encoder,
+        *,
+        code: int = 16,
+        transfer: Literal["shared", "autoregressive"] = "shared",
+        decoder: DecoderKind = "kernel",
+        rank: int = 4,
+    ) -> None:
+        super().__init__()
+        if transfer not in TRANSFERS:
+            raise SpecError(f"transfer {transfer!r} is unknown; wanted one of {', '.join(TRANSFERS)}")
+        self.encoder = encoder
+        self.transfer = TRANSFERS[transfer](spec, encoder.width, code)
+        self.decoder = DeltaDecoder(spec, self.transfer.code_shape, decoder, rank)
+
+    @property
+    def context(self) -> str:
+        """What the adapter reads: "sketch" or "samples"."""
+        return "sketch" if isinstance(self.encoder, SketchEncoder) else "samples"
+
+    @property
+    def code_shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        return self.transfer.code_shape
+
+    def codes(self, context: Tensor, mask: Tensor | None = None) -> Float[Tensor, "b n d"]:
+        """Return normalised codes for sketch features (B, F), or for samples (B, S, …) with mask (B, S)."""
+        codes: Tensor = self.transfer(self.encoder(context, mask))
+        return codes
+
+    def forward(self, context: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the deltas {tensor name: (B, *shape)} for a context."""
+        deltas: dict[str, Tensor] = self.decoder(self.codes(context, mask))
+        return deltas

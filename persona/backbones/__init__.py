@@ -1,0 +1,1 @@
+"""Small models for devices, one file each."""

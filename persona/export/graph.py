@@ -1,0 +1,134 @@
+"""EditableModel → one ONNX graph whose editable weights are plain inputs; adapter → its encoder's graph.
+
+Inputs of the model's graph: ``x`` (N, …) and one per editable tensor, under its own name. Outputs: ``logits`` (N, C) and ``moments``
+(N, M), from one pass. Base weights that may not be edited are constants of the graph.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from persona.adapters.persona import PersonaAdapter
+from persona.errors import ExportError
+from persona.model.editable import EditableModel
+
+# onnxruntime 1.31 refuses what onnx writes by default.
+IR_VERSION = 10
+
+
+class _ModelGraph(nn.Module):
+    """The forward pass of a model as a function of a batch and a list of weights."""
+
+    def __init__(self, model: EditableModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+        logits, moments = self.model.with_weights(x, dict(zip(self.model.spec.names, weights, strict=True)))
+        return logits, moments
+
+
+class _EncoderGraph(nn.Module):
+    """The forward pass from a context to codes."""
+
+    def __init__(self, adapter: PersonaAdapter) -> None:
+        super().__init__()
+        self.adapter = adapter
+
+    def forward(self, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        codes: Tensor = self.adapter.codes(context, mask)
+        return codes
+
+
+def model_graph(model: EditableModel) -> bytes:
+    """Return the model as an ONNX graph; ExportError where torch cannot trace it."""
+    x = torch.zeros(2, *model.input_shape)
+    weights = list(model.base_weights().values())
+    batch = {0: torch.export.Dim("N", min=1)}
+    shapes = {"x": batch, "weights": [None] * len(weights)}
+    with _as_exported(model):
+        names = ["x", *model.spec.names]
+        return _export(_ModelGraph(model), (x, weights), shapes, names, ["logits", "moments"])
+
+
+def encoder_graph(adapter: PersonaAdapter, n_features: int, input_shape: Sequence[int]) -> bytes:
+    """Return the half of the adapter that stays in the cloud; ExportError where torch cannot trace it."""
+    batch = torch.export.Dim("B", min=1)
+    with _as_exported(adapter):
+        if adapter.context == "sketch":
+            shapes: dict[str, Any] = {"context": {0: batch}, "mask": None}
+            inputs: tuple[Any, ...] = (torch.zeros(2, n_features), None)
+            return _export(_EncoderGraph(adapter), inputs, shapes, ["features"], ["codes"])
+        support = torch.export.Dim("S", min=1)
+        shapes = {"context": {0: batch, 1: support}, "mask": {0: batch, 1: support}}
+        inputs = (torch.zeros(2, 3, *input_shape), torch.ones(2, 3))
+        return _export(_EncoderGraph(adapter), inputs, shapes, ["samples", "mask"], ["codes"])
+
+
+def bake(graph: bytes, weights: Mapping[str, Any]) -> bytes:
+    """Return a model's graph with the weights as constants: what a device without edits would run."""
+    proto = onnx.load_from_string(graph)
+    for name, value in weights.items():
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    kept = [value for value in proto.graph.input if value.name not in weights]
+    del proto.graph.input[:]
+    proto.graph.input.extend(kept)
+    return bytes(proto.SerializeToString())
+
+
+def _export(
+    module: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], names: list[str], outputs: list[str]
+) -> bytes:
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                module, inputs, dynamo=True, dynamic_shapes=shapes, input_names=names, output_names=outputs,
+                verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # torch raises many kinds; each means the same here
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(
+            f"the model cannot be exported to ONNX: {reason}; see docs/adding.md for what can"
+        ) from error
+    if program is None:
+        raise ExportError("torch returned no ONNX program")
+    proto = program.model_proto
+    proto.ir_version = IR_VERSION
+    found = {value.name for value in proto.graph.input}
+    if found != set(names):
+        lost = sorted(set(names) - found)
+        raise ExportError(f"the exported graph lost the inputs {lost}: they have no influence on the output")
+    return bytes(proto.SerializeToString())
+
+
+@contextmanager
+def _as_exported(module: nn.Module) -> Iterator[None]:
+    """Hold a module in evaluation mode for the length of an export."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep torch's exporter from writing its own progress to the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,182 @@
+"""The two loops: a base model on pooled episodes, and an adapter with (or without) its base (method §4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from persona.adapters.persona import PersonaAdapter
+from persona.errors import TrainingError
+from persona.model.editable import EditableModel
+from persona.model.features import raw_features
+from persona.tasks.base import Episodes
+from persona.training.centres import Centres
+from persona.training.step import Learner, Loss, LossWeights, adapter_loss, to_tensors
+
+# Called after every step with the steps done, the steps in all and the loss.
+Progress = Callable[[int, int, float], None]
+
+# Windows from which the sketch's standardisation is taken, and by how little a feature may vary.
+CALIBRATION_WINDOWS = 192
+SMALLEST_SCALE = 1e-3
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: AdamW under a one-cycle learning rate, gradients clipped at norm 1."""
+
+    steps: int = 800
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """How an adapter is trained.
+
+    `base`: "joint" trains the model's own weights along, "frozen" leaves them. `prototypes`: centres kept while training.
+    """
+
+    schedule: Schedule = Schedule(steps=1200, learning_rate=2e-3)
+    base: Literal["joint", "frozen"] = "joint"
+    weights: LossWeights = LossWeights()
+    prototypes: int = 16
+
+
+@dataclass
+class History:
+    """What training left behind: the loss of every step and the eigenvalue shares of the last codes."""
+
+    losses: list[float] = field(default_factory=list)
+    code_shares: list[float] = field(default_factory=list)
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the code's first principal direction carries over 70 % of its variance: a fault (method §2)."""
+        return bool(self.code_shares) and self.code_shares[0] > 0.7
+
+
+def train_base(
+    module: nn.Module,
+    episodes: Episodes,
+    schedule: Schedule,
+    progress: Progress | None = None,
+    loss: Loss = F.cross_entropy,
+) -> History:
+    """Train a plain module, in place, on the support and the query of every batch together; return its history.
+
+    TrainingError where the loss is no longer finite.
+    """
+    rng = np.random.default_rng(schedule.seed)
+    optimizer, rate = _optimizer(list(module.parameters()), schedule)
+    history = History()
+    for step in range(schedule.steps):
+        batch = episodes.sample(rng)
+        x, y = to_tensors(
+            np.concatenate([batch.support, batch.query], axis=1),
+            np.concatenate([batch.support_labels, batch.query_labels], axis=1),
+        )
+        module.train()
+        value = loss(module(x.flatten(0, 1)), y.flatten())
+        _descend(value, step, optimizer, rate)
+        _report(history, step, schedule, value, progress)
+    module.eval()
+    return history
+
+
+def train_adapter(
+    model: EditableModel,
+    adapter: PersonaAdapter,
+    episodes: Episodes,
+    config: AdapterConfig = AdapterConfig(),
+    progress: Progress | None = None,
+) -> tuple[Learner, History]:
+    """Train an adapter, and the model's own weights along with it where `config.base` is "joint", in place.
+
+    Normalisation layers keep their running statistics. TrainingError where the loss is no longer finite.
+    """
+    rng = np.random.default_rng(config.schedule.seed)
+    torch.manual_seed(config.schedule.seed)
+    learner = start_learner(model, adapter, episodes, config.prototypes, rng)
+    trained = list(adapter.parameters())
+    if config.base == "joint":
+        trained += [p for p in model.module.parameters() if p.requires_grad]
+    optimizer, rate = _optimizer(trained, config.schedule)
+    history, recent = History(), list[Tensor]()
+    model.eval()
+    for step in range(config.schedule.steps):
+        value, codes = adapter_loss(learner, episodes.sample(rng), config.weights, rng)
+        _descend(value, step, optimizer, rate)
+        recent = [*recent, codes.flatten(1)][-64:]
+        _report(history, step, config.schedule, value, progress)
+    history.code_shares = eigenvalue_shares(torch.cat(recent)) if recent else []
+    return learner, history
+
+
+def start_learner(
+    model: EditableModel,
+    adapter: PersonaAdapter,
+    episodes: Episodes,
+    prototypes: int,
+    rng: np.random.Generator,
+) -> Learner:
+    """Return a learner whose sketch features are standardised over windows of the episodes, under the base weights."""
+    model.eval()
+    rows: list[Tensor] = []
+    with torch.no_grad():
+        while sum(len(row) for row in rows) < CALIBRATION_WINDOWS:
+            batch = episodes.sample(rng)
+            x, _ = to_tensors(batch.support, batch.support_labels)
+            logits, moments = model(x.flatten(0, 1))
+            histogram = logits.unflatten(0, (len(x), -1)) if model.n_classes else None
+            rows.append(raw_features(model.tap_specs, moments.unflatten(0, (len(x), -1)), histogram))
+    raw = torch.cat(rows)
+    scale = raw.std(dim=0).clamp(min=SMALLEST_SCALE)
+    return Learner(model, adapter, raw.mean(dim=0), scale, Centres(prototypes))
+
+
+def eigenvalue_shares(codes: Tensor) -> list[float]:
+    """Return the shares of the variance of codes (N, n·d) along their principal directions, largest first."""
+    values = torch.linalg.eigvalsh(torch.cov(codes.T)).clamp(min=0).flip(0)
+    return [float(share) for share in values / values.sum().clamp(min=1e-12)]
+
+
+def _optimizer(
+    parameters: list[nn.Parameter], schedule: Schedule
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    if schedule.steps < 1:
+        raise TrainingError(f"training for {schedule.steps} steps does nothing; give at least 1")
+    optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=schedule.steps + 1, pct_start=0.2
+    )
+    return optimizer, rate
+
+
+def _descend(
+    loss: Tensor, step: int, optimizer: torch.optim.Optimizer, rate: torch.optim.lr_scheduler.LRScheduler
+) -> None:
+    if not math.isfinite(loss.item()):
+        raise TrainingError(
+            f"the loss is {loss.item()} at step {step}; check the data, or lower the learning rate"
+        )
+    optimizer.zero_grad()
+    loss.backward()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    rate.step()
+
+
+def _report(history: History, step: int, schedule: Schedule, loss: Tensor, progress: Progress | None) -> None:
+    history.losses.append(loss.item())
+    if progress is not None:
+        progress(step + 1, schedule.steps, loss.item())

@@ -1,0 +1,94 @@
+"""One training step, on one screen (method §4).
+
+Support under base weights gives the sketch (and the loss of the unedited path); the adapter makes edits of it; the query runs
+under the edits. The gradient passes through the sketch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from persona.adapters.persona import PersonaAdapter
+from persona.model.editable import Deltas, EditableModel
+from persona.model.features import raw_features, standardise
+from persona.tasks.base import Array, EpisodeBatch
+from persona.training.centres import Centres
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The terms beside the task loss of the edited query.
+
+    `unedited` (α) weighs the base on the support, so that it stays a safe fallback. `prototype_share` (β) of the episodes run
+    under their prototype instead of their own edit, straight-through. `size` (λ) weighs the relative size of the deltas.
+    """
+
+    unedited: float = 0.5
+    prototype_share: float = 0.2
+    size: float = 1e-3
+
+
+@dataclass
+class Learner:
+    """What a step works on: the model, its adapter, the sketch's standardisation, the centres and the task loss."""
+
+    model: EditableModel
+    adapter: PersonaAdapter
+    center: Tensor  # (F,)
+    scale: Tensor  # (F,)
+    centres: Centres
+    loss: Loss = F.cross_entropy
+
+    def codes(self, support: Float[Tensor, "b s ..."]) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "n c"]]:
+        """Return the codes of B support sets and the base model's logits (B·S, C) on them."""
+        logits, moments = self.model(support.flatten(0, 1))
+        if self.adapter.context == "samples":
+            return self.adapter.codes(support), logits
+        return self.adapter.codes(self.features(moments, logits, len(support))), logits
+
+    def features(self, moments: Tensor, logits: Tensor, windows: int) -> Float[Tensor, "b f"]:
+        """Return standardised sketch features of B windows, from the outputs on all their samples."""
+        histogram = logits.unflatten(0, (windows, -1)) if self.model.n_classes else None
+        raw = raw_features(self.model.tap_specs, moments.unflatten(0, (windows, -1)), histogram)
+        return standardise(raw, self.center, self.scale)
+
+
+def adapter_loss(
+    learner: Learner, batch: EpisodeBatch, weights: LossWeights, rng: np.random.Generator
+) -> tuple[Tensor, Float[Tensor, "b n d"]]:
+    """Return the loss of one batch of episodes and its codes; half of the time the query is the support window itself."""
+    support, support_y = to_tensors(batch.support, batch.support_labels)  # (B, S, …), (B, S)
+    query, query_y = to_tensors(batch.query, batch.query_labels)  # (B, Q, …), (B, Q)
+    if rng.random() < 0.5:
+        query, query_y = support, support_y
+
+    codes, base_logits = learner.codes(support)  # (B, n, d), (B·S, C)
+    learner.centres.update(codes.detach())
+    used = learner.centres.replace_some(codes, weights.prototype_share, rng)
+    deltas = learner.adapter.decoder(used)
+    logits, _ = learner.model(query.flatten(0, 1), deltas)
+
+    loss = learner.loss(logits, query_y.flatten())
+    loss = loss + weights.unedited * learner.loss(base_logits, support_y.flatten())
+    return loss + weights.size * relative_size(learner.model, deltas), codes.detach()
+
+
+def relative_size(model: EditableModel, deltas: Deltas) -> Tensor:
+    """Return the mean over tensors of (mean square of the delta / square of its bound)."""
+    ratios = [deltas[t.name].square().mean() / t.bound**2 for t in model.spec.tensors]
+    return torch.stack(ratios).mean()
+
+
+def to_tensors(samples: Array, labels: Array) -> tuple[Tensor, Tensor]:
+    """Return samples and labels as tensors; float samples as float32."""
+    x = torch.from_numpy(np.ascontiguousarray(samples))
+    return x.float() if x.is_floating_point() else x, torch.from_numpy(np.ascontiguousarray(labels))
