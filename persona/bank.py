@@ -24,8 +24,8 @@ MAX_PROTOTYPES = 65535
 class Bank:
     """K prototypes of one version.
 
-    Shapes: codes (K, n, d); counts (K,) the training devices behind each; map_weight (F, n·d) and map_bias (n·d,) a linear map
-    from sketch features to a code, good enough to pick a prototype on the device.
+    Shapes: codes (K, n, d); counts (K,) the training devices behind each; map_weight (F, n·d) and map_bias (n·d,) a
+    linear map from sketch features to a code, good enough to pick a prototype on the device.
     """
 
     codes: Array
@@ -37,15 +37,9 @@ class Bank:
     def __post_init__(self) -> None:
         """SpecError where the arrays do not fit together."""
         if self.codes.ndim != 3 or not self.codes.size or len(self.codes) > MAX_PROTOTYPES:
-            raise SpecError(
-                f"a bank's codes have shape {self.codes.shape}; wanted (K, n, d), K in 1..{MAX_PROTOTYPES}"
-            )
+            raise SpecError(f"a bank's codes have shape {self.codes.shape}; wanted (K, n, d), K in 1..{MAX_PROTOTYPES}")
         k, width = len(self.codes), math.prod(self.code_shape)
-        if (
-            self.counts.shape != (k,)
-            or self.map_bias.shape != (width,)
-            or self.map_weight.shape[1:] != (width,)
-        ):
+        if self.counts.shape != (k,) or self.map_bias.shape != (width,) or self.map_weight.shape[1:] != (width,):
             raise SpecError(
                 f"a bank of {k} codes of width {width} has counts {self.counts.shape}, map {self.map_weight.shape}, "
                 f"bias {self.map_bias.shape}; wanted ({k},), (F, {width}), ({width},)"

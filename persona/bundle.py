@@ -1,7 +1,7 @@
 """Bundles: what a device needs (graph, base weights, decoder, bank) and what the cloud keeps (the encoder).
 
-`export` writes two files. ``device.persona`` goes to every device; ``cloud.persona`` stays with the service and names the
-fingerprint of the device bundle that it belongs to.
+`export` writes two files. ``device.persona`` goes to every device; ``cloud.persona`` stays with the service and names
+the fingerprint of the device bundle that it belongs to.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64
 class Bundle:
     """The device's half.
 
-    `graph` an ONNX model: inputs ``x`` (N, *input_shape) float32 and one per editable tensor; outputs ``logits`` (N, C) and
-    ``moments`` (N, M). `weights` the base values of the editable tensors. `context` what the adapter reads ("sketch" or
-    "samples"), `support` of how many samples at least, at most. `about` free facts for people.
+    `graph` an ONNX model: inputs ``x`` (N, *input_shape) float32 and one per editable tensor; outputs ``logits`` (N, C)
+    and ``moments`` (N, M). `weights` the base values of the editable tensors. `context` what the adapter reads
+    ("sketch" or "samples"), `support` of how many samples at least, at most. `about` free facts for people.
     """
 
     graph: bytes
@@ -63,7 +63,8 @@ class Bundle:
             )
         if self.bank.map_weight.shape[0] != self.sketch.n_features:
             raise BundleError(
-                f"a bundle's bank maps {self.bank.map_weight.shape[0]} features, its sketch has {self.sketch.n_features}"
+                f"a bundle's bank maps {self.bank.map_weight.shape[0]} features, "
+                f"its sketch has {self.sketch.n_features}"
             )
         if self.jump.noise.size != self.sketch.taps[0].width:
             raise BundleError(
@@ -80,19 +81,13 @@ class Bundle:
     def _check_weights(self) -> None:
         extra = self.weights.keys() - set(self.spec.names)
         if extra:
-            raise BundleError(
-                f"a bundle has the weight {min(extra)!r}, which its spec does not list; leave it out"
-            )
+            raise BundleError(f"a bundle has the weight {min(extra)!r}, which its spec does not list; leave it out")
         for tensor in self.spec.tensors:
             found = self.weights[tensor.name].shape if tensor.name in self.weights else None
             if found != tensor.shape:
-                raise BundleError(
-                    f"a bundle's weight {tensor.name!r} has shape {found}; its spec says {tensor.shape}"
-                )
+                raise BundleError(f"a bundle's weight {tensor.name!r} has shape {found}; its spec says {tensor.shape}")
             if not np.isfinite(self.weights[tensor.name]).all():
-                raise BundleError(
-                    f"a bundle's weight {tensor.name!r} has entries that are not finite; train anew"
-                )
+                raise BundleError(f"a bundle's weight {tensor.name!r} has entries that are not finite; train anew")
 
     @property
     def spec(self) -> ModelSpec:
@@ -168,7 +163,8 @@ class Bundle:
 class CloudHalf:
     """The service's half: an ONNX encoder and the fingerprint of the device bundle it belongs to.
 
-    Encoder inputs: ``features`` (B, F), or ``samples`` (B, S, …) and ``mask`` (B, S) float32; output ``codes`` (B, n, d).
+    Encoder inputs: ``features`` (B, F), or ``samples`` (B, S, …) and ``mask`` (B, S) float32; output ``codes``
+    (B, n, d).
     """
 
     encoder: bytes
@@ -189,9 +185,7 @@ class CloudHalf:
         _check_arrays(arrays)
         found = facts.get("bundle")
         if arrays.keys() != {"encoder.onnx"}:
-            raise BundleError(
-                f"a cloud bundle holds {sorted(arrays)}; wanted encoder.onnx alone: export it anew"
-            )
+            raise BundleError(f"a cloud bundle holds {sorted(arrays)}; wanted encoder.onnx alone: export it anew")
         if not isinstance(found, str) or not re.fullmatch("[0-9a-f]{64}", found):
             raise BundleError(f"a cloud bundle names device bundle {found!r}; wanted 64 hexadecimal digits")
         return cls(arrays["encoder.onnx"].tobytes(), found)
@@ -232,9 +226,7 @@ def read_file(path: Path) -> bytes:
             raise BundleError(f"bundle {path} is {size:,} bytes; the limit is {SIZE_LIMIT_BYTES:,}")
         return path.read_bytes()
     except OSError as error:
-        raise BundleError(
-            f"bundle {path} cannot be read: {error.strerror}; `persona export` writes one"
-        ) from error
+        raise BundleError(f"bundle {path} cannot be read: {error.strerror}; `persona export` writes one") from error
 
 
 def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -1,6 +1,7 @@
 """Names → things: ``"module:Class"``, imported when asked for.
 
-Other distributions add theirs by an entry point in the group ``persona.<kind>``; anything importable can be named in full.
+Other distributions add theirs by an entry point in the group ``persona.<kind>``; anything importable can be named in
+full.
 """
 
 from __future__ import annotations
@@ -37,16 +38,12 @@ def load(kind: str, name: str) -> Any:
         for entry in entry_points(group=f"persona.{kind}", name=name):
             target = entry.value
     if target is None:
-        raise CatalogError(
-            f"{name!r} is not among the {kind}: {', '.join(names(kind))}; or name it as module:Class"
-        )
+        raise CatalogError(f"{name!r} is not among the {kind}: {', '.join(names(kind))}; or name it as module:Class")
     module, _, attribute = target.partition(":")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise CatalogError(
-            f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}"
-        ) from error
+        raise CatalogError(f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}") from error
 
 
 def _built_in(kind: str) -> dict[str, str]:

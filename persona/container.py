@@ -67,15 +67,11 @@ def _manifest_text(data: bytes) -> str:
     """Return the manifest as it stands in the safetensors header (8 bytes of length, then JSON)."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:
-        raise BundleError(
-            f"{len(data):,} bytes are not a bundle, or one cut short in its header; fetch it again"
-        )
+        raise BundleError(f"{len(data):,} bytes are not a bundle, or one cut short in its header; fetch it again")
     header = _parse(data[8 : 8 + length].decode("utf-8", "replace"))
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("manifest"), str):
-        raise BundleError(
-            "a safetensors file without a manifest is not a bundle; `persona export` writes bundles"
-        )
+        raise BundleError("a safetensors file without a manifest is not a bundle; `persona export` writes bundles")
     return str(metadata["manifest"])
 
 
@@ -83,9 +79,7 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BundleError(
-            f"a bundle's header is not JSON ({error}); the file is damaged or not a bundle"
-        ) from error
+        raise BundleError(f"a bundle's header is not JSON ({error}); the file is damaged or not a bundle") from error
     if not isinstance(value, dict):
         raise BundleError(f"a bundle's header is a {type(value).__name__}; wanted an object")
     return value
@@ -105,13 +99,9 @@ def _refuse_constant(name: str) -> None:
 
 def _check_format(found: Any) -> None:
     if type(found) is not int or found < 1:
-        raise BundleError(
-            f"a bundle names format {found!r}; wanted a whole number up to {FORMAT}: fetch it again"
-        )
+        raise BundleError(f"a bundle names format {found!r}; wanted a whole number up to {FORMAT}: fetch it again")
     if found > FORMAT:
-        raise BundleVersionError(
-            f"a bundle has format {found}, this release reads up to {FORMAT}; update persona-edge"
-        )
+        raise BundleVersionError(f"a bundle has format {found}, this release reads up to {FORMAT}; update persona-edge")
 
 
 def _check_hashes(hashes: Any, arrays: Arrays) -> None:

@@ -1,7 +1,8 @@
 """Code → edit, in numpy: the half of the generator that ships to devices.
 
 Per tensor a map that is linear in its code, bounded relative to the tensor it edits (method §3):
-``Δ_t = γ_t · tanh(D_t(z) / γ_t)``. The map D_t is *dense* (``z P + p``) or *kernel* (``U(z) V(z)ᵀ``, low rank by construction).
+``Δ_t = γ_t · tanh(D_t(z) / γ_t)``. The map D_t is *dense* (``z P + p``) or *kernel* (``U(z) V(z)ᵀ``, low rank by
+construction).
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ class DensePart:
     bias: Array
 
     def __call__(self, z: Float64) -> Float64:
+        """Map a code row (d,) to a delta, flat."""
         return z @ self.weight + self.bias
 
     def arrays(self) -> dict[str, Array]:
+        """Return weight and bias."""
         return {"weight": self.weight, "bias": self.bias}
 
 
@@ -61,11 +64,13 @@ class KernelPart:
     rank: int
 
     def __call__(self, z: Float64) -> Float64:
+        """Map a code row (d,) to a delta, flat."""
         u = (z @ self.left + self.left_bias).reshape(-1, self.rank)
         v = (z @ self.right + self.right_bias).reshape(-1, self.rank)
         return (u @ v.T).reshape(-1)
 
     def arrays(self) -> dict[str, Array]:
+        """Return both factors and their biases."""
         return {
             "left": self.left,
             "left_bias": self.left_bias,
@@ -114,20 +119,12 @@ class Decoder:
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every parameter as ``{tensor}/{parameter}``."""
-        return {
-            f"{name}/{key}": value
-            for name, part in self.parts.items()
-            for key, value in part.arrays().items()
-        }
+        return {f"{name}/{key}": value for name, part in self.parts.items() for key, value in part.arrays().items()}
 
     @classmethod
-    def from_arrays(
-        cls, spec: ModelSpec, code_shape: tuple[int, int], arrays: Mapping[str, Array]
-    ) -> Decoder:
+    def from_arrays(cls, spec: ModelSpec, code_shape: tuple[int, int], arrays: Mapping[str, Array]) -> Decoder:
         """Read what `to_arrays` wrote; SpecError where arrays are missing or do not fit."""
-        return cls(
-            spec, {tensor.name: _part_from_arrays(tensor, arrays) for tensor in spec.tensors}, code_shape
-        )
+        return cls(spec, {tensor.name: _part_from_arrays(tensor, arrays) for tensor in spec.tensors}, code_shape)
 
 
 def _part_from_arrays(tensor: TensorSpec, arrays: Mapping[str, Array]) -> Part:
@@ -145,9 +142,7 @@ def _part_from_arrays(tensor: TensorSpec, arrays: Mapping[str, Array]) -> Part:
 
 def _array(arrays: Mapping[str, Array], key: str) -> Array:
     if key not in arrays:
-        raise SpecError(
-            f"decoder array {key!r} is missing; wanted weight and bias, or left, right and their biases"
-        )
+        raise SpecError(f"decoder array {key!r} is missing; wanted weight and bias, or left, right and their biases")
     return np.asarray(arrays[key], np.float32)
 
 
@@ -158,13 +153,9 @@ def _check_part(tensor: TensorSpec, part: Part, width: int) -> None:
         out, rest = tensor.shape[0] * part.rank, tensor.size // tensor.shape[0] * part.rank
         wanted = {"left": (width, out), "left_bias": (out,), "right": (width, rest), "right_bias": (rest,)}
     else:
-        raise SpecError(
-            f"decoder of {tensor.name!r} is a {type(part).__name__}; wanted DensePart or KernelPart"
-        )
+        raise SpecError(f"decoder of {tensor.name!r} is a {type(part).__name__}; wanted DensePart or KernelPart")
     for key, value in part.arrays().items():
         if value.shape != wanted[key]:
-            raise SpecError(
-                f"decoder of {tensor.name!r}: {key} has shape {value.shape}, wanted {wanted[key]}"
-            )
+            raise SpecError(f"decoder of {tensor.name!r}: {key} has shape {value.shape}, wanted {wanted[key]}")
         if not np.isfinite(value).all():
             raise SpecError(f"decoder of {tensor.name!r}: {key} has entries that are not finite")

@@ -54,9 +54,7 @@ class Edit:
         try:
             arrays = load(data)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise EditError(
-                f"an edit of {len(data)} bytes is not a safetensors container ({error})"
-            ) from error
+            raise EditError(f"an edit of {len(data)} bytes is not a safetensors container ({error})") from error
         for name, array in arrays.items():
             if array.dtype != np.float32:
                 raise EditError(f"edit of {name!r} is {array.dtype}; wanted float32, as to_bytes writes it")
@@ -89,17 +87,12 @@ class Edit:
         """
         unknown = self.deltas.keys() - weights.keys()
         if unknown:
-            raise EditError(
-                f"edit has {min(unknown)!r}, which is not among the weights; they are {', '.join(weights)}"
-            )
+            raise EditError(f"edit has {min(unknown)!r}, which is not among the weights; they are {', '.join(weights)}")
         for name, delta in self.deltas.items():
             if delta.shape != weights[name].shape:  # numpy would broadcast where it can
                 wanted = weights[name].shape
                 raise EditError(f"edit of {name!r} has shape {delta.shape}, its weight has {wanted}")
-        return {
-            name: value + self.deltas[name] if name in self.deltas else value
-            for name, value in weights.items()
-        }
+        return {name: value + self.deltas[name] if name in self.deltas else value for name, value in weights.items()}
 
     def scale(self, factor: float) -> Edit:
         """Return the edit times a factor."""
@@ -108,9 +101,7 @@ class Edit:
     def distance(self, other: Edit) -> float:
         """Return the Euclidean distance between two edits of one model, over all entries."""
         self._check_same_tensors(other)
-        squares = (
-            float(np.sum((self.deltas[n].astype(np.float64) - other.deltas[n]) ** 2)) for n in self.deltas
-        )
+        squares = (float(np.sum((self.deltas[n].astype(np.float64) - other.deltas[n]) ** 2)) for n in self.deltas)
         return math.sqrt(sum(squares))
 
     def _check_same_tensors(self, other: Edit) -> None:
@@ -128,6 +119,4 @@ def _check_delta(delta: Array | None, tensor: TensorSpec) -> None:
     if not math.isfinite(largest):
         raise EditError(f"edit of {tensor.name!r} has entries that are not finite; discard it and ask again")
     if largest > tensor.bound * (1 + _BOUND_SLACK):
-        raise EditError(
-            f"edit of {tensor.name!r} reaches {largest:.4g}, its bound is {tensor.bound:.4g}; discard it"
-        )
+        raise EditError(f"edit of {tensor.name!r} reaches {largest:.4g}, its bound is {tensor.bound:.4g}; discard it")

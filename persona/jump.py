@@ -1,7 +1,7 @@
 """The jump test: have the first layer's statistics left the domain they were in? (method §7)
 
-The first tap sits before every edited layer, so its moments mean the same whichever edit is active and cost no extra pass.
-Two consecutive windows are compared; the threshold is the 95 % quantile of the distance within a domain.
+The first tap sits before every edited layer, so its moments mean the same whichever edit is active, and cost no extra
+pass. Two consecutive windows are compared; the threshold is the 95 % quantile of the distance within a domain.
 """
 
 from __future__ import annotations
@@ -32,13 +32,9 @@ class JumpSpec:
         """SpecError where the numbers make no sense."""
         noise = self.noise
         if noise.ndim != 1 or not noise.size or not np.isfinite(noise).all() or noise.min() <= 0:
-            raise SpecError(
-                f"a jump test's noise has shape {self.noise.shape}; wanted (F1,) of positive numbers"
-            )
+            raise SpecError(f"a jump test's noise has shape {self.noise.shape}; wanted (F1,) of positive numbers")
         if not (math.isfinite(self.threshold) and self.threshold > 0) or self.window < 1:
-            raise SpecError(
-                f"a jump test has threshold {self.threshold}, window {self.window}; wanted both positive"
-            )
+            raise SpecError(f"a jump test has threshold {self.threshold}, window {self.window}; wanted both positive")
 
     def distance(self, spec: SketchSpec, before: Sketch, now: Sketch) -> float:
         """Return the root mean square difference of the first tap's features, in units of the noise."""

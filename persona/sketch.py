@@ -1,8 +1,8 @@
 """Mergeable moments: what a device says about its recent data without sending a sample.
 
-The exported graph returns, beside the logits, per-sample moments (N, M): for each tapped layer the mean and the mean square
-of its input per channel; for a tap of order 1 the mean alone. A `Sketch` is their sum, so that one sample at a time and
-a whole window give the same sketch, and two sketches merge by addition (method §2).
+The exported graph returns, beside the logits, per-sample moments (N, M): for each tapped layer the mean and the mean
+square of its input per channel; for a tap of order 1 the mean alone. A `Sketch` is their sum, so that one sample at a
+time and a whole window give the same sketch, and two sketches merge by addition (method §2).
 """
 
 from __future__ import annotations
@@ -55,16 +55,12 @@ class SketchSpec:
     def __post_init__(self) -> None:
         """SpecError where taps are absent, classes negative, or the standardisation does not fit them."""
         if not self.taps or any(tap.channels < 1 or tap.order not in (1, 2) for tap in self.taps):
-            raise SpecError(
-                f"a sketch needs taps of at least one channel and of order 1 or 2; got {self.taps}"
-            )
+            raise SpecError(f"a sketch needs taps of at least one channel and of order 1 or 2; got {self.taps}")
         if self.n_classes < 0:
             raise SpecError(f"a sketch has {self.n_classes} classes; wanted 0 (no class histogram) or more")
         for name, value in (("center", self.center), ("scale", self.scale)):
             if value.shape != (self.n_features,) or not np.isfinite(value).all():
-                raise SpecError(
-                    f"a sketch's {name} has shape {value.shape}; wanted ({self.n_features},), all finite"
-                )
+                raise SpecError(f"a sketch's {name} has shape {value.shape}; wanted ({self.n_features},), all finite")
         if self.scale.min() <= 0:
             raise SpecError("a sketch's scale has entries that are not positive")
 
@@ -104,9 +100,7 @@ class SketchSpec:
             taps = tuple(TapSpec(str(t["name"]), int(t["channels"]), int(t["order"])) for t in value["taps"])
             return cls(taps, int(value["n_classes"]), center, scale)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise SpecError(
-                f"a sketch spec in JSON is malformed ({error!r}); wanted taps and n_classes"
-            ) from error
+            raise SpecError(f"a sketch spec in JSON is malformed ({error!r}); wanted taps and n_classes") from error
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,7 @@ class ModelSpec:
         seen: set[str] = set()
         for layer in self.layers:
             if layer.kind not in KINDS:
-                raise SpecError(
-                    f"layer {layer.name!r} is of kind {layer.kind!r}; wanted one of {', '.join(KINDS)}"
-                )
+                raise SpecError(f"layer {layer.name!r} is of kind {layer.kind!r}; wanted one of {', '.join(KINDS)}")
             if not layer.tensors:
                 raise SpecError(f"layer {layer.name!r} has no tensors; leave it out")
             for tensor in layer.tensors:
@@ -91,9 +89,7 @@ class ModelSpec:
             {
                 "name": layer.name,
                 "kind": layer.kind,
-                "tensors": [
-                    {"name": t.name, "shape": list(t.shape), "bound": t.bound} for t in layer.tensors
-                ],
+                "tensors": [{"name": t.name, "shape": list(t.shape), "bound": t.bound} for t in layer.tensors],
             }
             for layer in self.layers
         ]
@@ -104,9 +100,7 @@ class ModelSpec:
         try:
             return cls(tuple(_layer_from_json(layer) for layer in value))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise SpecError(
-                f"a model spec in JSON is malformed ({error!r}); wanted a list of layers"
-            ) from error
+            raise SpecError(f"a model spec in JSON is malformed ({error!r}); wanted a list of layers") from error
 
 
 def _check_tensor(tensor: TensorSpec, seen: set[str]) -> None:
@@ -115,20 +109,15 @@ def _check_tensor(tensor: TensorSpec, seen: set[str]) -> None:
     if tensor.name in seen:
         raise SpecError(f"tensor {tensor.name!r} stands twice in a model spec; each may be edited once")
     if not tensor.shape or min(tensor.shape) < 1:
-        raise SpecError(
-            f"tensor {tensor.name!r} has shape {tensor.shape}; wanted at least one axis, none empty"
-        )
+        raise SpecError(f"tensor {tensor.name!r} has shape {tensor.shape}; wanted at least one axis, none empty")
     low, high = _BOUND_RANGE
     if not low <= tensor.bound <= high:  # False for NaN
-        raise SpecError(
-            f"tensor {tensor.name!r} has bound {tensor.bound}; wanted one from {low:g} to {high:g}"
-        )
+        raise SpecError(f"tensor {tensor.name!r} has bound {tensor.bound}; wanted one from {low:g} to {high:g}")
     seen.add(tensor.name)
 
 
 def _layer_from_json(layer: Mapping[str, Any]) -> LayerSpec:
     tensors = tuple(
-        TensorSpec(str(t["name"]), tuple(int(n) for n in t["shape"]), float(t["bound"]))
-        for t in layer["tensors"]
+        TensorSpec(str(t["name"]), tuple(int(n) for n in t["shape"]), float(t["bound"])) for t in layer["tensors"]
     )
     return LayerSpec(str(layer["name"]), str(layer["kind"]), tensors)

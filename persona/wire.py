@@ -1,7 +1,7 @@
 """What travels: a request (sketch or samples) up, a reply (prototype and residual code) down. Bytes, not JSON.
 
-Both messages start with 16 bytes, little-endian; docs/wire.md has the tables. The fingerprint is the first six bytes of the
-bundle's: enough to catch a mix-up; signatures, not this, keep out an attacker.
+Both messages start with 16 bytes, little-endian; docs/wire.md has the tables. The fingerprint is the first six bytes of
+the bundle's: enough to catch a mix-up; signatures, not this, keep out an attacker.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ REPLY_LIMIT_BYTES = 64 << 10
 CONTENT_TYPE = "application/vnd.persona.v1"
 
 _REQUEST = struct.Struct("<2sBB6sBBI")  # magic, version, context, fingerprint, dtype, axes, samples behind it
-_REPLY = struct.Struct(
-    "<2sBB6sHHH"
-)  # magic, version, code dtype, fingerprint, prototype, bank version, expiry
+_REPLY = struct.Struct("<2sBB6sHHH")  # magic, version, code dtype, fingerprint, prototype, bank version, expiry
 _CONTEXTS = ("sketch", "samples")
 _DTYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(d) for d in ("<f4", "<f2", "<u1", "<i4", "<i8"))
 _NO_CODE, _FLOAT32, _FLOAT16, _INT8 = range(4)
@@ -39,7 +37,8 @@ Values = npt.NDArray[np.generic]
 class AdaptRequest:
     """Recent data of one device.
 
-    `values` is a sketch's features (F,) or samples (S, …); `count` the samples behind it; `fingerprint` the bundle's, in hex.
+    `values` is a sketch's features (F,) or samples (S, …); `count` the samples behind it; `fingerprint` the
+    bundle's, in hex.
     """
 
     fingerprint: str
@@ -67,9 +66,7 @@ class AdaptRequest:
         )  # fmt: skip
         data = head + struct.pack(f"<{values.ndim}I", *values.shape) + values.astype(dtype).tobytes()
         if len(data) > REQUEST_LIMIT_BYTES:
-            raise MessageTooLarge(
-                f"a request is {len(data):,} bytes; the limit is {REQUEST_LIMIT_BYTES:,}: send less"
-            )
+            raise MessageTooLarge(f"a request is {len(data):,} bytes; the limit is {REQUEST_LIMIT_BYTES:,}: send less")
         return data
 
     @classmethod
@@ -79,9 +76,7 @@ class AdaptRequest:
             raise MessageTooLarge(f"a request is {len(data):,} bytes; the limit is {REQUEST_LIMIT_BYTES:,}")
         context, fingerprint, dtype_id, axes, count = _unpack(_REQUEST, b"PQ", "request", data)
         if context >= len(_CONTEXTS) or dtype_id >= len(_DTYPES) or not 1 <= axes <= _MAX_AXES:
-            raise WireError(
-                f"a request names context {context}, dtype {dtype_id}, {axes} axes, which do not exist"
-            )
+            raise WireError(f"a request names context {context}, dtype {dtype_id}, {axes} axes, which do not exist")
         start = _REQUEST.size + 4 * axes
         if len(data) < start:
             raise WireError(f"a request of {len(data)} bytes ends within its shape")
@@ -91,9 +86,7 @@ class AdaptRequest:
         if 0 in shape:
             raise WireError(f"a request of shape {shape} has an empty axis; send at least one value")
         if len(data) != wanted:
-            raise WireError(
-                f"a request of shape {shape} and dtype {dtype} is {len(data)} bytes; wanted {wanted}"
-            )
+            raise WireError(f"a request of shape {shape} and dtype {dtype} is {len(data)} bytes; wanted {wanted}")
         values = np.frombuffer(data, dtype, offset=start).reshape(shape)
         _check_finite(values, "a request has values that are not finite; send finite ones")
         return cls(fingerprint.hex(), _CONTEXTS[context], values, count)
@@ -116,19 +109,13 @@ class AdaptReply:
 
     def encode(self) -> bytes:
         """Return the reply as bytes: 16 for a prototype alone; WireError where it cannot be said."""
-        if not (
-            0 <= self.prototype < 1 << 16
-            and 0 <= self.bank_version < 1 << 16
-            and 0 <= self.expires_s < 1 << 16
-        ):
+        if not (0 <= self.prototype < 1 << 16 and 0 <= self.bank_version < 1 << 16 and 0 <= self.expires_s < 1 << 16):
             raise WireError(
                 f"a reply has prototype {self.prototype}, bank version {self.bank_version}, expiry {self.expires_s} s; "
                 "each must be in 0..65535"
             )
         if self.code_dtype not in _CODE_DTYPES:
-            raise WireError(
-                f"a reply's code dtype is {self.code_dtype!r}; wanted one of {', '.join(_CODE_DTYPES)}"
-            )
+            raise WireError(f"a reply's code dtype is {self.code_dtype!r}; wanted one of {', '.join(_CODE_DTYPES)}")
         kind = _NO_CODE if self.residual is None else _CODE_DTYPES[self.code_dtype]
         head = _REPLY.pack(
             b"PR", VERSION, kind, _short(self.fingerprint), self.prototype, self.bank_version, self.expires_s
@@ -176,13 +163,9 @@ def _unpack(header: struct.Struct, magic: bytes, what: str, data: bytes) -> tupl
         raise WireError(f"a {what} of {len(data)} bytes is too short; wanted at least {header.size}")
     found, version, *rest = header.unpack_from(data)
     if found != magic:
-        raise WireError(
-            f"these {len(data)} bytes are not a {what}: they start with {found!r}, wanted {magic!r}"
-        )
+        raise WireError(f"these {len(data)} bytes are not a {what}: they start with {found!r}, wanted {magic!r}")
     if version != VERSION:
-        raise WireError(
-            f"a {what} has version {version}, this release speaks {VERSION}; update the older side"
-        )
+        raise WireError(f"a {what} has version {version}, this release speaks {VERSION}; update the older side")
     return tuple(rest)
 
 
@@ -208,9 +191,7 @@ def _unpack_code(data: bytes, kind: int, shape: tuple[int, int]) -> Array:
     if len(data) != wanted:
         raise WireError(f"a reply's code is {len(data)} bytes; a code of shape {shape} takes {wanted} here")
     if kind == _INT8:
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # a scale that lies gives entries that are not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # a scale that lies gives entries that are not finite
             flat = np.frombuffer(data, np.int8, offset=4) * np.frombuffer(data, "<f4", count=1)
     else:
         flat = np.frombuffer(data, "<f4" if kind == _FLOAT32 else "<f2")
