@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ class CNN(nn.Module):
 
     The first two stages halve the picture by their stride: a quarter of the cost of pooling, at equal parameters.
 
-    Input (N, channels, H, W) in [0, 1]; output logits (N, classes).
+    Its weights lie channels last, which convolutions on a CPU prefer. Input (N, channels, H, W) in [0, 1]; output logits (N, classes).
     """
 
     def __init__(self, norm: Norm, classes: int = 10, channels: int = 1) -> None:
@@ -40,9 +41,10 @@ class CNN(nn.Module):
 
 def cnn_bn(classes: int = 10, channels: int = 1) -> CNN:
     """Return the net with batch normalisation."""
-    return CNN(nn.BatchNorm2d, classes, channels)
+    return CNN(nn.BatchNorm2d, classes, channels).to(memory_format=torch.channels_last)
 
 
 def cnn_gn(classes: int = 10, channels: int = 1) -> CNN:
     """Return the net with group normalisation: eight channels a group."""
-    return CNN(lambda width: nn.GroupNorm(width // 8, width), classes, channels)
+    net = CNN(lambda width: nn.GroupNorm(width // 8, width), classes, channels)
+    return net.to(memory_format=torch.channels_last)

@@ -1,1 +1,5 @@
-"""EditableModel → Bundle: one ONNX graph whose editable weights are plain inputs, and the encoder that serves it."""
+"""EditableModel → bundle: one ONNX graph whose editable weights are plain inputs, and the encoder that serves it."""
+
+from persona.export.build import export_bundle
+
+__all__ = ["export_bundle"]

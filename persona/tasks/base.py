@@ -55,3 +55,26 @@ class Episodes(Protocol):
     def sample(self, rng: np.random.Generator) -> EpisodeBatch:
         """Draw one batch; every random choice comes from `rng`."""
         ...
+
+
+class Task(Protocol):
+    """A world that shifts, as the command line takes it: built with a data folder or None.
+
+    `backbone` is a catalogue name or ``module:callable``, `editable` the patterns of the layers to edit by default.
+    """
+
+    backbone: str
+    editable: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        ...
+
+    def training(self) -> Episodes:
+        """Episodes to train on."""
+        ...
+
+    def validation(self) -> Episodes:
+        """Episodes of devices that training never saw."""
+        ...

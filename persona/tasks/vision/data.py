@@ -62,17 +62,23 @@ def load_images(folder: Path | None = None) -> VisionData:
     A tenth of the training file becomes the validation set, the same images every time and as many of each class.
     Raises DataError where a file is absent, damaged, or does not fit the others.
     """
-    source: Traversable = (
-        files("persona.tasks.vision").joinpath("fashion_mnist") if folder is None else folder
-    )
-    if not source.is_dir():
-        raise DataError(
-            f"data folder {source} does not exist; wanted a folder with {TRAIN_IMAGES} and three more"
-        )
+    source = _source(folder)
     train = _read_pair(source, TRAIN_IMAGES, TRAIN_LABELS)
     test = _read_pair(source, TEST_IMAGES, TEST_LABELS)
     held_back = _every_nth_of_each_class(train.labels, VALIDATION_STRIDE)
     return VisionData(train.take(np.flatnonzero(~held_back)), train.take(np.flatnonzero(held_back)), test)
+
+
+def load_test_images(folder: Path | None = None) -> ImageSet:
+    """The test set alone: a device that streams it needs no room for the training set. Raises DataError as above."""
+    return _read_pair(_source(folder), TEST_IMAGES, TEST_LABELS)
+
+
+def _source(folder: Path | None) -> Traversable:
+    source: Traversable = files("persona.tasks.vision").joinpath("fashion_mnist") if folder is None else folder
+    if not source.is_dir():
+        raise DataError(f"data folder {source} does not exist; wanted a folder with {TRAIN_IMAGES} and three more")
+    return source
 
 
 def _read_pair(folder: Traversable, images_name: str, labels_name: str) -> ImageSet:

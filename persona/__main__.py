@@ -1,0 +1,5 @@
+"""``python -m persona``: the command line."""
+
+from persona.cli import main
+
+main()

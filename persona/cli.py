@@ -1,0 +1,226 @@
+"""The command line: train, export, serve, device, bench, inspect, demo. A verb imports what it needs, inside the verb.
+
+Exit codes: 0 done · 1 an error that the message explains · 2 wrong usage · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from persona.errors import CatalogError, PersonaError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Small models on devices follow their data's shift, with forward passes alone.
+
+    The usual way: `persona train --out runs/a`, `persona export runs/a --out bundles/a`, `persona serve bundles/a`.
+    To see all of it at work on real pictures: `persona demo`.""",
+)
+bench = typer.Typer(no_args_is_help=True, help="Measure, side by side in one run.")
+app.add_typer(bench, name="bench")
+
+Data = Annotated[
+    Path | None, typer.Option(help="Folder with the data set's files. Default: the subset shipped with the package.")
+]
+Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one of your own.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except PersonaError as error:
+        typer.secho(f"persona: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder to write the run to: weights.safetensors and run.json.")],
+    task: Task = "vision",
+    data: Data = None,
+    backbone: Annotated[str | None, typer.Option(help="cnn-bn, cnn-gn, or module:callable. Default: the task's.")] = None,
+    editable: Annotated[list[str] | None, typer.Option(help="Pattern of layers to edit; repeat for several.")] = None,
+    encoder: Annotated[Literal["sketch", "images"], typer.Option(help="What the adapter reads.")] = "sketch",
+    transfer: Annotated[
+        Literal["shared", "autoregressive"], typer.Option(help="One code for all layers, or one a layer.")
+    ] = "shared",
+    decoder: Annotated[Literal["kernel", "dense"], typer.Option(help="Low rank by construction, or full.")] = "kernel",
+    base: Annotated[Literal["joint", "frozen"], typer.Option(help="Train the base along, or leave it.")] = "joint",
+    base_steps: Annotated[int, typer.Option(min=1, help="Steps of the base alone.")] = 600,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the adapter.")] = 1000,
+    seed: Seed = 0,
+) -> None:
+    """Train a base model and its adapter on shifting data.
+
+    A static control is trained on the same shifts with the same images and passes, so that a gain is known to be adaptation.
+    Next: `persona export RUN --out BUNDLE`.
+    """
+    from persona.progress import phases, table_of
+    from persona.training.checkpoint import save_run
+    from persona.training.recipe import Recipe
+    from persona.training.session import Budget, train_run
+
+    world = _task(task, data)
+    patterns = tuple(editable or world.editable)
+    recipe = Recipe(backbone or world.backbone, patterns, encoder, transfer=transfer, decoder=decoder)
+    with phases() as progress:
+        run = train_run(world, recipe, Budget(base_steps, steps, base, seed), progress)
+    run.facts["task"] = {"name": task, "data": None if data is None else str(data)}
+    save_run(out, run)
+    _show(table_of("Accuracy on validation episodes, %", run.facts["validation"]))
+    typer.echo(f"run: {out}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder that `persona train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the bundle to: device.persona and cloud.persona.")],
+    prototypes: Annotated[int, typer.Option(min=1, max=65535, help="Prototypes in the bank.")] = 16,
+    task: Annotated[str | None, typer.Option(help="Task whose data calibrates the bundle. Default: the run's.")] = None,
+    data: Data = None,
+) -> None:
+    """Write what devices and the service need: two files bound by one fingerprint.
+
+    Next: `persona serve BUNDLE`, and `persona inspect BUNDLE` to see what is in it.
+    """
+    from persona.export.build import export_bundle
+    from persona.training.checkpoint import load_run
+
+    trained = load_run(run)
+    known = trained.facts.get("task") or {}
+    folder = data or (Path(known["data"]) if known.get("data") else None)
+    world = _task(task or known.get("name", "vision"), folder)
+    about = {"validation": trained.facts.get("validation"), "recipe": trained.recipe.to_json()}
+    bundle = export_bundle(trained.learner, world.training(), out, prototypes=prototypes, about=about)
+    typer.echo(f"bundle: {out}\nfingerprint: {bundle.fingerprint}")
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `persona export` wrote.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
+    port_file: Annotated[Path | None, typer.Option(help="File to write the port to, once requests are taken.")] = None,
+) -> None:
+    """Answer devices: POST /v1/adapt, GET /v1/bundle, GET /healthz. Ends in order on SIGTERM or Ctrl-C."""
+    from persona.files import write_whole
+    from persona.service.server import serve as run_service
+
+    def ready(actual: int) -> None:
+        if port_file is not None:
+            write_whole(port_file, str(actual).encode())
+
+    run_service(bundle, host, port, ready)
+
+
+@app.command()
+def device(
+    service: Annotated[str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765.")],
+    out: Annotated[Path, typer.Option(help="File to write one line of JSON a window to.")],
+    controls: Annotated[Path, typer.Option(help="Folder with static.onnx and mean_edit.safetensors, as `demo` writes.")],
+    index: Annotated[int, typer.Option(min=0, help="Which device to be: it decides the stream.")] = 0,
+    split: Annotated[Literal["seen", "held", "clean"], typer.Option(help="Shifts of the stream.")] = "seen",
+    labels: Annotated[Literal["iid", "skew"], typer.Option(help="All classes alike, or a mix of its own.")] = "iid",
+    windows_per_segment: Annotated[int, typer.Option(min=1, help="Windows until the data shifts.")] = 10,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds between windows.")] = 0.0,
+    data: Data = None,
+    seed: Seed = 0,
+) -> None:
+    """Be one simulated device: fetch the bundle, stream shifting pictures, adapt, and write down what happened.
+
+    It runs the same runtime as an app would, without torch. Labels are used for scoring alone.
+    """
+    from persona.demo.device import Controls, Device, run_device, write_lines
+    from persona.device import fetch_bundle
+    from persona.tasks.vision.data import load_test_images
+    from persona.tasks.vision.streams import StreamShape, make_streams
+
+    shape = StreamShape(windows_per_segment=windows_per_segment, labels=labels)
+    stream = make_streams(load_test_images(data), split, index + 1, seed, shape)[index]
+    bundle = fetch_bundle(service)
+    if bundle is None:
+        raise CatalogError(f"{service} offers no bundle")
+    write_lines(run_device(Device(bundle, Controls.read(controls), service), stream, pause), out)
+
+
+@app.command()
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle: its folder or its device.persona.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say what is in a bundle: layers, sizes, prototypes, fingerprint."""
+    from persona.bundle import read_bundle
+    from persona.inspection import facts_of, tables_of
+
+    facts = facts_of(read_bundle(bundle))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        _show(*tables_of(facts))
+
+
+@bench.command("device")
+def bench_device(
+    bundle: Annotated[Path | None, typer.Option(help="Bundle to measure. Default: an untrained one of cnn-bn.")] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer repetitions: seconds instead of a minute.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write the figures to, as JSON.")] = None,
+) -> None:
+    """Time a device's work: inference through editable inputs against the same graph with baked weights, and a swap."""
+    from persona.bench.device import measure, tables_of, untrained_bundle
+    from persona.bundle import read_bundle
+    from persona.files import write_whole
+
+    figures = measure(untrained_bundle() if bundle is None else read_bundle(bundle), repetitions=200 if quick else 2000)
+    if out is not None:
+        write_whole(out, json.dumps(figures, indent=1).encode())
+    _show(*tables_of(figures))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for report.html, results.json, the bundle and the logs.")] = Path("demo-out"),
+    data: Data = None,
+    devices: Annotated[int, typer.Option(min=8, max=64, help="Shifting devices, each a process.")] = 8,
+    kill_service: Annotated[bool, typer.Option(help="Kill the service in the middle of the stream, and restart it.")] = False,
+    quick: Annotated[bool, typer.Option(help="Train so briefly that the figures mean little: to see that it runs.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """The main job end to end: train, export, serve, and stream shifting pictures through devices that adapt.
+
+    Ends with a table, `report.html` and `results.json`. About four minutes on two cores.
+    """
+    from persona.demo.job import run_demo
+
+    results = run_demo(out, data, devices, kill_service, quick=quick, seed=seed)
+    from persona.demo.report import summary_table
+
+    _show(summary_table(results))
+    typer.echo(f"report: {out / 'report.html'}\nresults: {out / 'results.json'}")
+
+
+def _task(name: str, data: Path | None) -> Any:
+    from persona import catalog
+
+    return catalog.load("tasks", name)(data)
+
+
+def _show(*renderables: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for renderable in renderables:
+        console.print(renderable)

@@ -1,0 +1,112 @@
+"""Learner → bundle: cluster the codes of training windows, calibrate the jump test, write both halves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from persona.bundle import Bundle, write_export
+from persona.edit import Array
+from persona.errors import ExportError
+from persona.export.graph import encoder_graph, model_graph
+from persona.jump import JumpSpec
+from persona.prototypes.bank import make_bank
+from persona.sketch import Sketch, SketchSpec
+from persona.tasks.base import Episodes
+from persona.training.step import Learner, to_tensors
+
+# Windows behind the bank and the jump test; the share of windows within a domain that may raise a false alarm.
+WINDOWS = 512
+JUMP_QUANTILE = 0.95
+# Below this spread a feature says nothing about a jump, and must not be divided by.
+SMALLEST_NOISE = 1e-3
+
+
+def export_bundle(
+    learner: Learner,
+    episodes: Episodes,
+    folder: Path,
+    *,
+    prototypes: int = 16,
+    about: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Bundle:
+    """Write ``device.persona`` and ``cloud.persona`` to a folder and return the bundle.
+
+    The bank holds the centres of the codes of training windows; the jump test is calibrated on pairs of windows of one
+    device. ExportError where the model cannot be traced or the folder cannot be written; nothing is half-written.
+    """
+    rng = np.random.default_rng(seed)
+    sketch = sketch_spec(learner)
+    codes, windows = collect_windows(learner, sketch, episodes, rng)
+    features = np.stack([first.features(sketch) for first, _ in windows])
+    model = learner.model
+    bundle = Bundle(
+        graph=model_graph(model),
+        weights={name: value.cpu().numpy() for name, value in model.base_weights().items()},
+        decoder=learner.adapter.decoder.to_numpy(),
+        bank=make_bank(codes, features, prototypes, rng),
+        sketch=sketch,
+        jump=calibrate_jump(sketch, windows),
+        input_shape=model.input_shape,
+        context=learner.adapter.context,
+        support=_support(windows),
+        about=dict(about or {}),
+    )
+    encoder = encoder_graph(learner.adapter, sketch.n_features, model.input_shape)
+    return write_export(folder, bundle, encoder)
+
+
+def sketch_spec(learner: Learner) -> SketchSpec:
+    """Return the sketch that devices take: the learner's taps and standardisation."""
+    center, scale = (value.cpu().numpy().astype(np.float32) for value in (learner.center, learner.scale))
+    return SketchSpec(learner.model.tap_specs, learner.model.n_classes, center, scale)
+
+
+def collect_windows(
+    learner: Learner, spec: SketchSpec, episodes: Episodes, rng: np.random.Generator, count: int = WINDOWS
+) -> tuple[Array, list[tuple[Sketch, Sketch]]]:
+    """Return codes (N, n, d) of at least `count` supports, and for each the sketches of support and query."""
+    codes: list[Array] = []
+    windows: list[tuple[Sketch, Sketch]] = []
+    learner.model.eval()
+    with torch.no_grad():
+        while len(windows) < count:
+            batch = episodes.sample(rng)
+            support, _ = to_tensors(batch.support, batch.support_labels)
+            query, _ = to_tensors(batch.query, batch.query_labels)
+            codes.append(learner.codes(support)[0].cpu().numpy())
+            pairs = zip(_sketches(learner, spec, support), _sketches(learner, spec, query), strict=True)
+            windows.extend(pairs)
+    return np.concatenate(codes), windows
+
+
+def calibrate_jump(spec: SketchSpec, windows: list[tuple[Sketch, Sketch]]) -> JumpSpec:
+    """Return the jump test whose false alarms within a domain are 5 % (method §7)."""
+    differences = np.stack([a.tap_features(spec, 1) - b.tap_features(spec, 1) for a, b in windows])
+    noise = np.maximum(np.sqrt(np.mean(differences**2, axis=0)), SMALLEST_NOISE).astype(np.float32)
+    distances = np.sqrt(np.mean((differences / noise) ** 2, axis=1))
+    threshold = float(np.quantile(distances, JUMP_QUANTILE))
+    if not threshold > 0:
+        raise ExportError("windows of one device never differ, so no jump can be told; give episodes of distinct samples")
+    window = min(min(a.count, b.count) for a, b in windows)
+    return JumpSpec(noise, threshold, window)
+
+
+def _sketches(learner: Learner, spec: SketchSpec, samples: torch.Tensor) -> list[Sketch]:
+    """Return one sketch a window of samples (B, S, …), under the base weights."""
+    logits, moments = learner.model(samples.flatten(0, 1))
+    per_window = (len(samples), samples.shape[1], -1)
+    rows: tuple[npt.NDArray[Any], npt.NDArray[Any]] = (moments.cpu().numpy(), logits.cpu().numpy())
+    return [Sketch.of(spec, m, z) for m, z in zip(*(r.reshape(per_window) for r in rows), strict=True)]
+
+
+def _support(windows: list[tuple[Sketch, Sketch]]) -> tuple[int, int]:
+    """Ask from a quarter of a training window on; remember as much as one."""
+    size = max(first.count for first, _ in windows)
+    return max(size // 4, 1), size

@@ -1,0 +1,89 @@
+"""What is in a bundle, as facts and as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from persona.bundle import Bundle
+
+
+def facts_of(bundle: Bundle) -> dict[str, Any]:
+    """Return layers, sizes, prototypes and fingerprint as plain values."""
+    decoder_bytes = sum(array.nbytes for array in bundle.decoder.to_arrays().values())
+    bank_bytes = sum(array.nbytes for array in bundle.bank.to_arrays().values())
+    edits = [bundle.decoder.decode(code) for code in bundle.bank.codes]
+    return {
+        "fingerprint": bundle.fingerprint,
+        "context": bundle.context,
+        "input_shape": list(bundle.input_shape),
+        "code_shape": list(bundle.decoder.code_shape),
+        "support": list(bundle.support),
+        "features": bundle.sketch.n_features,
+        "taps": [{"name": t.name, "channels": t.channels, "order": t.order} for t in bundle.sketch.taps],
+        "jump": {"threshold": bundle.jump.threshold, "window": bundle.jump.window},
+        "layers": [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "tensors": [{"name": t.name, "shape": list(t.shape), "bound": t.bound} for t in layer.tensors],
+            }
+            for layer in bundle.spec.layers
+        ],
+        "bytes": {
+            "file": len(bundle.to_bytes()),
+            "graph": len(bundle.graph),
+            "decoder": decoder_bytes,
+            "bank": bank_bytes,
+            "edit": edits[0].size_bytes,
+        },
+        "bank": {
+            "version": bundle.bank.version,
+            "prototypes": [
+                {"prototype": k, "windows": int(count), "edit_norm": _norm(edit)}
+                for k, (count, edit) in enumerate(zip(bundle.bank.counts, edits, strict=True))
+            ],
+        },
+        "about": dict(bundle.about),
+    }
+
+
+def tables_of(facts: Mapping[str, Any]) -> list[Table]:
+    """Return the facts as tables for a terminal."""
+    head = _table("Bundle", "what", "value")
+    head.add_row("fingerprint", facts["fingerprint"])
+    head.add_row("input", str(tuple(facts["input_shape"])))
+    head.add_row("adapter reads", f"{facts['context']} of {facts['support'][0]} to {facts['support'][1]} samples")
+    head.add_row("sketch", f"{facts['features']} features from {', '.join(t['name'] for t in facts['taps'])}")
+    head.add_row("code", f"{facts['code_shape'][0]} × {facts['code_shape'][1]}")
+    head.add_row("jump test", f"windows of {facts['jump']['window']}, threshold {facts['jump']['threshold']:.2f}")
+
+    layers = _table("Editable layers", "layer", "kind", "tensor", "shape", "bound")
+    for layer in facts["layers"]:
+        for tensor in layer["tensors"]:
+            shape = " × ".join(map(str, tensor["shape"]))
+            layers.add_row(layer["name"], layer["kind"], tensor["name"], shape, f"{tensor['bound']:.4g}")
+
+    sizes = _table("Sizes", "part", "bytes")
+    for name, value in facts["bytes"].items():
+        sizes.add_row(name, f"{value:,}")
+
+    bank = _table(f"Bank, version {facts['bank']['version']}", "prototype", "training windows", "norm of its edit")
+    for row in facts["bank"]["prototypes"]:
+        bank.add_row(str(row["prototype"]), str(row["windows"]), f"{row['edit_norm']:.3f}")
+    return [head, layers, sizes, bank]
+
+
+def _norm(edit: Any) -> float:
+    return float(np.sqrt(sum(float(np.square(delta).sum()) for delta in edit.deltas.values())))
+
+
+def _table(title: str, first: str, *rest: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in rest:
+        table.add_column(name, justify="right" if name in ("bytes", "bound", "training windows") else "left")
+    return table

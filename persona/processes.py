@@ -1,0 +1,92 @@
+"""Processes of this command line, started from Python: a service for a test, an example or the demo; a simulated device."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from persona.errors import ServiceError
+
+# A service imports FastAPI and loads its encoder in a second or two; a busy machine takes longer.
+START_S = 60.0
+POLL_S = 0.05
+
+
+class ServiceProcess:
+    """`persona serve` on a free port, which stays the same when it is started again.
+
+    As a context manager it starts on entry and stops on exit.
+    """
+
+    def __init__(self, bundle: Path, log: Path) -> None:
+        self._bundle, self._log = bundle, log
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it and wait until it listens; ServiceError where it does not."""
+        port_file = self._log.with_suffix(".port")
+        port_file.unlink(missing_ok=True)
+        arguments = ["serve", str(self._bundle), "--port", str(self._port), "--port-file", str(port_file)]
+        self._process = start_persona(arguments, self._log)
+        process = self._process
+        wait_until(lambda: port_file.exists() or process.poll() is not None, START_S)
+        if not port_file.exists():
+            self.stop()
+            raise ServiceError(f"the service did not start within {START_S:.0f} s; its log is {self._log}")
+        self._port = int(port_file.read_text())
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would (SIGKILL)."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        self._end(signal.SIGTERM)
+
+    def __enter__(self) -> ServiceProcess:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=START_S)
+            self._process = None
+
+
+def start_persona(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``python -m persona …`` with one thread for numerics; its output goes to a log file."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "persona", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Wait until a condition holds, at most `limit_s` seconds; return whether it does."""
+    end = clock() + limit_s
+    while not condition():
+        if clock() > end:
+            return False
+        time.sleep(POLL_S)
+    return True

@@ -1,0 +1,75 @@
+"""A recipe: what a model and its adapter are built from, so that a saved run can be built again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from persona import catalog
+from persona.adapters.decoders import DecoderKind
+from persona.adapters.encoders import ImageSetEncoder, SketchEncoder
+from persona.adapters.persona import PersonaAdapter
+from persona.errors import TrainingError
+from persona.model.editable import EditableModel
+from persona.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`backbone` a catalogue name or ``module:callable``; `editable` patterns; the rest as in `PersonaAdapter`."""
+
+    backbone: str = "cnn-bn"
+    editable: tuple[str, ...] = ("norm*", "head")
+    encoder: Literal["sketch", "images"] = "sketch"
+    code: int = 16
+    transfer: Literal["shared", "autoregressive"] = "shared"
+    decoder: DecoderKind = "kernel"
+    rank: int = 4
+
+    def build_base(self) -> nn.Module:
+        """Return the backbone with fresh weights."""
+        module: nn.Module = catalog.load("backbones", self.backbone)()
+        return module
+
+    def build_model(self, base: nn.Module, input_shape: Sequence[int]) -> EditableModel:
+        """Return an editable copy of a base."""
+        return EditableModel(base, self.editable, torch.zeros(2, *input_shape))
+
+    def build_adapter(self, model: EditableModel) -> PersonaAdapter:
+        """Return a fresh adapter for a model."""
+        encoder: SketchEncoder | ImageSetEncoder
+        if self.encoder == "sketch":
+            encoder = SketchEncoder(model.n_features)
+        elif self.encoder == "images":
+            encoder = ImageSetEncoder(model.input_shape[0])
+        else:
+            raise TrainingError(f"encoder {self.encoder!r} is unknown; wanted sketch or images")
+        return PersonaAdapter(
+            model.spec, encoder, code=self.code, transfer=self.transfer, decoder=self.decoder, rank=self.rank
+        )
+
+    def rebuild(self, spec: ModelSpec, input_shape: Sequence[int]) -> tuple[EditableModel, PersonaAdapter]:
+        """Return model and adapter with the bounds of a saved spec, ready to load their weights."""
+        model = self.build_model(self.build_base(), input_shape)
+        if [(t.name, t.shape) for t in model.spec.tensors] != [(t.name, t.shape) for t in spec.tensors]:
+            raise TrainingError(
+                f"backbone {self.backbone!r} has other editable tensors than the saved run; was its code changed?"
+            )
+        model.spec = spec
+        return model, self.build_adapter(model)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Recipe:
+        """Read what `to_json` wrote; TrainingError where it has other fields."""
+        known = {field.name for field in fields(cls)}
+        if set(value) != known:
+            raise TrainingError(f"a recipe has the fields {sorted(value)}; this release wants {sorted(known)}")
+        return cls(**{**value, "editable": tuple(value["editable"])})
