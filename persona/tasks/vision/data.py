@@ -70,7 +70,10 @@ def load_images(folder: Path | None = None) -> VisionData:
 
 
 def load_test_images(folder: Path | None = None) -> ImageSet:
-    """The test set alone: a device that streams it needs no room for the training set. Raises DataError as above."""
+    """The test set alone: a device that streams it needs no room for the training set.
+
+    Raises DataError as `load_images` does.
+    """
     return _read_pair(_source(folder), TEST_IMAGES, TEST_LABELS)
 
 

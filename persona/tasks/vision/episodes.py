@@ -72,6 +72,4 @@ class EpisodeSampler:
 
     @property
     def _skewed_share(self) -> float:
-        return (
-            {"iid": 0.0, "skew": 1.0}.get(self.labels, -1.0) if isinstance(self.labels, str) else self.labels
-        )
+        return {"iid": 0.0, "skew": 1.0}.get(self.labels, -1.0) if isinstance(self.labels, str) else self.labels

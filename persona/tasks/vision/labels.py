@@ -10,9 +10,7 @@ import numpy.typing as npt
 from persona.errors import DataError
 
 Indices = npt.NDArray[np.intp]
-SKEW_CONCENTRATION = (
-    0.3  # of the Dirichlet over classes: two or three classes make up most of a device's images
-)
+SKEW_CONCENTRATION = 0.3  # of the Dirichlet over classes: two or three classes make up most of a device's images
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +25,7 @@ class LabelDraw:
         """Pools of the classes that occur in `labels` (N,). Raises DataError where there are none."""
         if not len(labels):
             raise DataError("image set has 0 images; wanted at least one: check which split was loaded")
-        return cls(
-            np.arange(len(labels)), tuple(np.flatnonzero(labels == label) for label in np.unique(labels))
-        )
+        return cls(np.arange(len(labels)), tuple(np.flatnonzero(labels == label) for label in np.unique(labels)))
 
     def iid(self, size: int, rng: np.random.Generator) -> Indices:
         """`size` indices, every image equally likely."""
@@ -39,9 +35,7 @@ class LabelDraw:
         """`size` indices whose class shares are one draw of a Dirichlet, in random order."""
         shares = rng.dirichlet(np.full(len(self.by_class), concentration))
         counts = rng.multinomial(size, shares).tolist()
-        drawn = [
-            _from_pool(pool, count, rng) for pool, count in zip(self.by_class, counts, strict=True) if count
-        ]
+        drawn = [_from_pool(pool, count, rng) for pool, count in zip(self.by_class, counts, strict=True) if count]
         return rng.permutation(np.concatenate(drawn))
 
 

@@ -46,9 +46,7 @@ class StreamShape:
     def __post_init__(self) -> None:
         smallest = min(self.windows_per_segment, self.window_size)
         if smallest < 1 or not self.concentration > 0 or self.labels not in ("iid", "skew"):
-            raise DataError(
-                f"{self} cannot be drawn; wanted sizes and a concentration above 0, and 'iid' or 'skew'"
-            )
+            raise DataError(f"{self} cannot be drawn; wanted sizes and a concentration above 0, and 'iid' or 'skew'")
 
     @property
     def segment_size(self) -> int:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from persona.tasks.vision.shifts.family import Images, Parameters, in_unit_range
 
 LARGEST_SIGMA = 3.0  # pixels
+SMALLEST_SIGMA = 1e-3  # pixels: far below what moves anything to a neighbour, far above what overflows
 LARGEST_CELL = 7.0  # pixels
 LARGEST_TRACK = 14.0  # pixels that the camera moves
 TRACK_POINTS = 15
@@ -19,11 +20,9 @@ KEPT_MATRICES = 256
 Matrix = npt.NDArray[np.float32]
 
 
-def gaussian_blur(
-    images: Images, strength: float, parameters: Parameters, rng: np.random.Generator
-) -> Images:
+def gaussian_blur(images: Images, strength: float, parameters: Parameters, rng: np.random.Generator) -> Images:
     """Out of focus: a Gaussian of up to three pixels; at the border only what is inside counts."""
-    sigma = LARGEST_SIGMA * strength
+    sigma = max(LARGEST_SIGMA * strength, SMALLEST_SIGMA)
     return _on_both_axes(images, _gaussian(images.shape[2], sigma), _gaussian(images.shape[3], sigma))
 
 

@@ -16,9 +16,7 @@ from persona.tasks.vision.shifts.family import Family, Images, Parameters
 
 Split = Literal["seen", "held", "clean"]
 
-COMPOSITE_SHARE = (
-    0.5  # of the domains have a geometric and a photometric part; the others have one of the two
-)
+COMPOSITE_SHARE = 0.5  # of the domains have a geometric and a photometric part; the others have one of the two
 WEAKEST = 0.25  # strengths are drawn between this and 1
 
 
@@ -32,9 +30,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.strength <= 1.0:
-            raise DataError(
-                f"strength of shift {self.family.name!r} is {self.strength}; wanted above 0, at most 1"
-            )
+            raise DataError(f"strength of shift {self.family.name!r} is {self.strength}; wanted above 0, at most 1")
         if len(self.parameters) != self.family.n_parameters or not all(0 <= p < 1 for p in self.parameters):
             raise DataError(
                 f"parameters of shift {self.family.name!r} are {self.parameters}; wanted "
@@ -56,9 +52,9 @@ class Domain:
     def apply(self, images: npt.NDArray[np.uint8] | Images, rng: np.random.Generator) -> Images:
         """Images (N, C, H, W), uint8 or float32 in [0, 1], as this domain shows them: float32 in [0, 1].
 
-        Raises DataError where a family from outside returns another shape or type.
+        Raises DataError for other input, and where a family from outside returns another shape or type.
         """
-        shifted: Images = _in_unit_range(images)
+        shifted: Images = _scaled(images)
         for part in self.parts:
             shifted = part.family.shift(shifted, part.strength, part.parameters, rng)
             if shifted.shape != images.shape or shifted.dtype != np.float32:
@@ -76,24 +72,16 @@ class Domain:
     def from_json(cls, text: str, families: Mapping[str, Family] = FAMILIES) -> Domain:
         """The domain that `to_json` wrote. Raises DataError for other text or an unknown family."""
         try:
-            entries = [
-                (str(name), float(strength), _floats(numbers)) for name, strength, numbers in json.loads(text)
-            ]
+            entries = [(str(name), float(strength), _floats(numbers)) for name, strength, numbers in json.loads(text)]
         except (ValueError, TypeError) as error:
-            raise DataError(
-                f"text of a domain is {text[:80]!r}; wanted what Domain.to_json writes"
-            ) from error
+            raise DataError(f"text of a domain is {text[:80]!r}; wanted what Domain.to_json writes") from error
         unknown = [name for name, _, _ in entries if name not in families]
         if unknown:
-            raise DataError(
-                f"domain uses unknown shifts {unknown}; known are {sorted(families)}: pass `families`"
-            )
+            raise DataError(f"domain uses unknown shifts {unknown}; known are {sorted(families)}: pass `families`")
         return cls(tuple(Part(families[name], strength, numbers) for name, strength, numbers in entries))
 
 
-def sample_domain(
-    rng: np.random.Generator, split: Split, families: Mapping[str, Family] = FAMILIES
-) -> Domain:
+def sample_domain(rng: np.random.Generator, split: Split, families: Mapping[str, Family] = FAMILIES) -> Domain:
     """A new domain of `split`: which families, how strong, which way. Strengths are continuous.
 
     Half of the domains have a geometric and a photometric part, a quarter only the one, a quarter only the other.
@@ -105,9 +93,7 @@ def sample_domain(
     kinds = [[family for family in of_split if family.kind == kind] for kind in ("geometric", "photometric")]
     present = [kind for kind in kinds if kind]
     if not present:
-        raise DataError(
-            f"no shift family is of split {split!r}; wanted 'seen', 'held' or 'clean' with such families"
-        )
+        raise DataError(f"no shift family is of split {split!r}; wanted 'seen', 'held' or 'clean' with such families")
     if len(present) == 2 and rng.random() >= COMPOSITE_SHARE:
         present = [present[int(rng.integers(2))]]
     return Domain(tuple(_sample_part(rng, kind) for kind in present))
@@ -119,7 +105,12 @@ def _sample_part(rng: np.random.Generator, families: list[Family]) -> Part:
     return Part(family, strength, tuple(rng.random(family.n_parameters).tolist()))
 
 
-def _in_unit_range(images: npt.NDArray[Any]) -> Images:
+def _scaled(images: npt.NDArray[Any]) -> Images:
+    if images.ndim != 4 or not (images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)):
+        raise DataError(
+            f"images to shift have shape {images.shape} and type {images.dtype}; wanted (N, C, H, W), uint8 or "
+            f"floats in [0, 1]: reshape or convert them"
+        )
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
     return images.astype(np.float32, copy=False)

@@ -15,9 +15,7 @@ Parameters = tuple[float, ...]
 class Shift(Protocol):
     """The transformation itself: a plain function."""
 
-    def __call__(
-        self, images: Images, strength: float, parameters: Parameters, rng: np.random.Generator
-    ) -> Images:
+    def __call__(self, images: Images, strength: float, parameters: Parameters, rng: np.random.Generator) -> Images:
         """Images (N, C, H, W) in [0, 1] to images of the same shape and range.
 
         `strength` is in (0, 1] and tends to "no change" at 0. `parameters` are numbers in [0, 1) drawn once per

@@ -90,9 +90,7 @@ def _neighbours(size: tuple[int, int], rows: Grid, columns: Grid) -> Neighbours:
 
 def _resample(images: Images, neighbours: Neighbours) -> Images:
     n, channels, height, width = images.shape
-    pixels = np.ascontiguousarray(
-        images.reshape(n * channels, height * width).T
-    )  # a row is one pixel of all images
+    pixels = np.ascontiguousarray(images.reshape(n * channels, height * width).T)  # a row is one pixel of all images
     result = np.zeros_like(pixels)
     for indices, weights in zip(neighbours.indices, neighbours.weights, strict=True):
         result += weights * pixels[indices]

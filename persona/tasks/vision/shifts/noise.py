@@ -11,9 +11,7 @@ LARGEST_SHOT = 0.8  # standard deviation at a white pixel
 LARGEST_IMPULSE = 0.4  # share of pixels lost
 
 
-def gaussian_noise(
-    images: Images, strength: float, parameters: Parameters, rng: np.random.Generator
-) -> Images:
+def gaussian_noise(images: Images, strength: float, parameters: Parameters, rng: np.random.Generator) -> Images:
     """Sensor noise: the same spread at every pixel."""
     noise = rng.standard_normal(images.shape, dtype=np.float32)
     return in_unit_range(images + LARGEST_GAUSSIAN * strength * noise)
@@ -25,9 +23,7 @@ def shot_noise(images: Images, strength: float, parameters: Parameters, rng: np.
     return in_unit_range(images + LARGEST_SHOT * strength * np.sqrt(images) * noise)
 
 
-def impulse_noise(
-    images: Images, strength: float, parameters: Parameters, rng: np.random.Generator
-) -> Images:
+def impulse_noise(images: Images, strength: float, parameters: Parameters, rng: np.random.Generator) -> Images:
     """Salt and pepper: a share of the pixels is lost, half of them to white, half to black."""
     chance = rng.random(images.shape, dtype=np.float32)
     lost = LARGEST_IMPULSE * strength
