@@ -44,12 +44,12 @@ def main() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder, "bundle")
         export_bundle(learner, episodes, bundle, prototypes=2)
-        with ServiceProcess(bundle, Path(folder, "service.log")) as service:
-            with Runtime(read_bundle(bundle), HttpCloud(service.url)) as runtime:
-                x, y = readings(-1, 64, rng)
-                before = float((runtime.predict(x[:32]).argmax(axis=1) == y[:32]).mean())
-                runtime.adapt()  # an app need not call this: predict asks by itself, in the background
-                after = float((runtime.predict(x[32:]).argmax(axis=1) == y[32:]).mean())
+        service = ServiceProcess(bundle, Path(folder, "service.log"))
+        with service, Runtime(read_bundle(bundle), HttpCloud(service.url)) as runtime:
+            x, y = readings(-1, 64, rng)
+            before = float((runtime.predict(x[:32]).argmax(axis=1) == y[:32]).mean())
+            runtime.adapt()  # an app need not call this: predict asks by itself, in the background
+            after = float((runtime.predict(x[32:]).argmax(axis=1) == y[32:]).mean())
     return before, after
 
 

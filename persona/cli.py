@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,7 +38,8 @@ Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("persona").setLevel(logging.INFO)
     try:
         app()
     except PersonaError as error:
@@ -52,7 +54,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder to write the run to: weights.safetensors and run.json.")],
     task: Task = "vision",
     data: Data = None,
-    backbone: Annotated[str | None, typer.Option(help="cnn-bn, cnn-gn, or module:callable. Default: the task's.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="cnn-bn, cnn-gn, or module:callable. Default: the task's.")
+    ] = None,
     editable: Annotated[list[str] | None, typer.Option(help="Pattern of layers to edit; repeat for several.")] = None,
     encoder: Annotated[Literal["sketch", "images"], typer.Option(help="What the adapter reads.")] = "sketch",
     transfer: Annotated[
@@ -66,7 +70,7 @@ def train(
 ) -> None:
     """Train a base model and its adapter on shifting data.
 
-    A static control is trained on the same shifts with the same images and passes, so that a gain is known to be adaptation.
+    A static control is trained on the same shifts, with the same images and passes: a gain is then adaptation.
     Next: `persona export RUN --out BUNDLE`.
     """
     from persona.progress import phases, table_of
@@ -79,8 +83,8 @@ def train(
     recipe = Recipe(backbone or world.backbone, patterns, encoder, transfer=transfer, decoder=decoder)
     with phases() as progress:
         run = train_run(world, recipe, Budget(base_steps, steps, base, seed), progress)
-    run.facts["task"] = {"name": task, "data": None if data is None else str(data)}
-    save_run(out, run)
+    origin = {"name": task, "data": None if data is None else str(data.resolve())}
+    save_run(out, replace(run, facts={**run.facts, "task": origin}))
     _show(table_of("Accuracy on validation episodes, %", run.facts["validation"]))
     typer.echo(f"run: {out}")
 
@@ -131,7 +135,9 @@ def serve(
 def device(
     service: Annotated[str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765.")],
     out: Annotated[Path, typer.Option(help="File to write one line of JSON a window to.")],
-    controls: Annotated[Path, typer.Option(help="Folder with static.onnx and mean_edit.safetensors, as `demo` writes.")],
+    controls: Annotated[
+        Path, typer.Option(help="Folder with static.onnx and mean_edit.safetensors, as `demo` writes.")
+    ],
     index: Annotated[int, typer.Option(min=0, help="Which device to be: it decides the stream.")] = 0,
     split: Annotated[Literal["seen", "held", "clean"], typer.Option(help="Shifts of the stream.")] = "seen",
     labels: Annotated[Literal["iid", "skew"], typer.Option(help="All classes alike, or a mix of its own.")] = "iid",
@@ -192,11 +198,17 @@ def bench_device(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for report.html, results.json, the bundle and the logs.")] = Path("demo-out"),
+    out: Annotated[Path, typer.Option(help="Folder for report.html, results.json, the bundle and the logs.")] = Path(
+        "demo-out"
+    ),
     data: Data = None,
     devices: Annotated[int, typer.Option(min=8, max=64, help="Shifting devices, each a process.")] = 8,
-    kill_service: Annotated[bool, typer.Option(help="Kill the service in the middle of the stream, and restart it.")] = False,
-    quick: Annotated[bool, typer.Option(help="Train so briefly that the figures mean little: to see that it runs.")] = False,
+    kill_service: Annotated[
+        bool, typer.Option(help="Kill the service in the middle of the stream, and restart it.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option(help="Train so briefly that the figures mean little: to see that it runs.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """The main job end to end: train, export, serve, and stream shifting pictures through devices that adapt.

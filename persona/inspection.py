@@ -10,6 +10,8 @@ from rich.table import Table
 
 from persona.bundle import Bundle
 
+_NUMBERS = ("bytes", "bound", "training windows", "norm of its edit")
+
 
 def facts_of(bundle: Bundle) -> dict[str, Any]:
     """Return layers, sizes, prototypes and fingerprint as plain values."""
@@ -85,5 +87,5 @@ def _table(title: str, first: str, *rest: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column(first)
     for name in rest:
-        table.add_column(name, justify="right" if name in ("bytes", "bound", "training windows") else "left")
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
     return table

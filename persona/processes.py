@@ -1,4 +1,4 @@
-"""Processes of this command line, started from Python: a service for a test, an example or the demo; a simulated device."""
+"""Processes of this command line, started from Python: a service, a simulated device."""
 
 from __future__ import annotations
 

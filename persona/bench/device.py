@@ -96,7 +96,7 @@ def _inference(bundle: Bundle, batch: int, repetitions: int, clock: Clock) -> di
 
 
 def baked_session(bundle: Bundle) -> onnxruntime.InferenceSession:
-    """Return a session of the same graph with the base weights as constants, set up as `DeviceModel` sets up its own."""
+    """Return a session of the same graph with the base weights as constants, set up as `DeviceModel`'s."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(bake(bundle.graph, bundle.weights), options, ["CPUExecutionProvider"])

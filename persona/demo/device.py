@@ -1,8 +1,9 @@
 """One simulated device in a process of its own: the real runtime on a stream of shifting pictures, without torch.
 
-Every window is predicted five ways, so that all rows of a table see the same samples: `static` (the control net), `base` (no edit),
-`mean_edit` (one edit for everybody), `adapted` (the edit of this very window, asked for first) and `adapted_causal` (the
-runtime as an app would use it: predict, and let it ask when it sees fit). Labels are used for scoring alone.
+Every window is predicted five ways, so that all rows of a table see the same samples: `static` (the control net),
+`base` (no edit), `mean_edit` (one edit for everybody), `adapted` (the edit of this very window, asked for first) and
+`adapted_causal` (the runtime as an app would use it: predict, and let it ask when it sees fit). Labels are used for
+scoring alone.
 """
 
 from __future__ import annotations

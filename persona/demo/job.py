@@ -35,7 +35,11 @@ def run_demo(
     with timed(seconds, "stream"), bars() as progress_bars:
         bar = progress_bars.add_task("devices", total=None, note="")
         figures = stream(
-            folder, data, fleet, kill_service, lambda done, total: progress_bars.update(bar, completed=done, total=total)
+            folder,
+            data,
+            fleet,
+            kill_service,
+            lambda done, total: progress_bars.update(bar, completed=done, total=total),
         )
     values = results(run, bundle, figures, folder, seconds)
     values["seeds"]["stream"] = fleet.seed

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from persona.processes import ServiceProcess
 from persona.demo.results import Record, read_device
+from persona.processes import ServiceProcess
 
 
 class Outage:

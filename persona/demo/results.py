@@ -124,7 +124,8 @@ def _costs(records: Sequence[Record]) -> dict[str, Any]:
             "p50": float(np.median(whole)),
             "p99": float(np.quantile(whole, 0.99)),
             "parts": {
-                name.removesuffix("_us"): float(np.median([part[name] for part in parts])) for name in (parts or [{}])[0]
+                name.removesuffix("_us"): float(np.median([part[name] for part in parts]))
+                for name in (parts or [{}])[0]
             },
         },
         "latency_ms": {"p50": float(np.median(latency)), "p99": float(np.quantile(latency, 0.99))},

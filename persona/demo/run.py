@@ -18,7 +18,6 @@ import torch
 
 from persona.bundle import CLOUD_FILE, DEVICE_FILE, Bundle
 from persona.demo.outage import Outage, count_lines
-from persona.processes import ServiceProcess, start_persona, wait_until
 from persona.demo.results import stream_figures
 from persona.edit import Edit
 from persona.errors import ServiceError
@@ -26,6 +25,7 @@ from persona.export.build import collect_windows, export_bundle, sketch_spec
 from persona.export.graph import bake, model_graph
 from persona.files import write_whole
 from persona.model.editable import EditableModel
+from persona.processes import ServiceProcess, start_persona, wait_until
 from persona.tasks.base import Task
 from persona.training.checkpoint import Run
 
@@ -66,7 +66,9 @@ def mean_edit(run: Run, task: Task, bundle: Bundle) -> Edit:
     return Edit.mean([bundle.decoder.decode(code) for code in codes])
 
 
-def stream(folder: Path, data: Path | None, fleet: Fleet, outage: bool, tick: Callable[[int, int], None]) -> dict[str, Any]:
+def stream(
+    folder: Path, data: Path | None, fleet: Fleet, outage: bool, tick: Callable[[int, int], None]
+) -> dict[str, Any]:
     """Run service and devices as processes of their own, on loopback, and return the figures of their streams.
 
     `tick` is told the windows done and in all. ServiceError where service or a device fails.
@@ -79,8 +81,11 @@ def stream(folder: Path, data: Path | None, fleet: Fleet, outage: bool, tick: Ca
         clean = [records / f"clean-{i}.jsonl" for i in range(fleet.clean)]
         for path in [*shifting, *clean]:
             path.unlink(missing_ok=True)
-        processes = [_start_device(path, i, "seen", folder, data, fleet, service.url) for i, path in enumerate(shifting)]
-        processes += [_start_device(path, i, "clean", folder, data, fleet, service.url) for i, path in enumerate(clean)]
+        processes = [
+            _start_device(path, [service.url, *_stream_arguments(split, data, fleet)], folder)
+            for split, paths in (("seen", shifting), ("clean", clean))
+            for path in paths
+        ]
         event = Outage(service, shifting[0], fleet.windows) if outage else None
         _watch(processes, [*shifting, *clean], fleet.windows, event, tick)
     finally:
@@ -89,14 +94,16 @@ def stream(folder: Path, data: Path | None, fleet: Fleet, outage: bool, tick: Ca
     return {**figures, "outage": None if event is None else event.figures(shifting)}
 
 
-def _start_device(
-    path: Path, index: int, split: str, folder: Path, data: Path | None, fleet: Fleet, url: str
-) -> subprocess.Popen[bytes]:
-    arguments = ["device", url, "--index", str(index), "--split", split, "--seed", str(fleet.seed)]
-    arguments += ["--windows-per-segment", str(fleet.windows_per_segment), "--pause", str(fleet.pause_s)]
-    arguments += ["--controls", str(folder / "controls"), "--out", str(path)]
-    arguments += [] if data is None else ["--data", str(data)]
-    return start_persona(arguments, folder / "logs" / f"{path.stem}.log")
+def _start_device(path: Path, arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    index = path.stem.rpartition("-")[2]
+    wanted = ["device", *arguments, "--index", index, "--controls", str(folder / "controls"), "--out", str(path)]
+    return start_persona(wanted, folder / "logs" / f"{path.stem}.log")
+
+
+def _stream_arguments(split: str, data: Path | None, fleet: Fleet) -> list[str]:
+    arguments = ["--split", split, "--seed", str(fleet.seed), "--pause", str(fleet.pause_s)]
+    arguments += ["--windows-per-segment", str(fleet.windows_per_segment)]
+    return arguments if data is None else [*arguments, "--data", str(data)]
 
 
 def _watch(

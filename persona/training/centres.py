@@ -7,27 +7,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from persona.errors import TrainingError
+
 
 class Centres:
     """K running centres in code space; no parameters, no gradient.
 
-    Each update moves a centre towards the mean of the codes nearest to it by `rate`; centres are seeded from the first codes.
+    Each update moves a centre towards the mean of the codes nearest to it by `rate`; centres are seeded from the first
+    codes. TrainingError for fewer than one centre.
     """
 
     def __init__(self, k: int, rate: float = 0.05) -> None:
+        if k < 1:
+            raise TrainingError(f"{k} prototypes cannot stand for anything; keep at least 1, or give none a share")
         self.k, self.rate = k, rate
         self.values: Tensor | None = None  # (K, n, d)
 
     @torch.no_grad()
     def update(self, codes: Float[Tensor, "b n d"]) -> None:
         """Let the centres follow the codes of one batch."""
-        if self.values is None:
-            self.values = codes.clone()
-        elif len(self.values) < self.k:
-            self.values = torch.cat([self.values, codes])[: self.k]
+        if self.values is None or len(self.values) < self.k:
+            known = codes[:0] if self.values is None else self.values
+            self.values = torch.cat([known, codes])[: self.k]
         else:
             nearest = self.nearest(codes)
-            for index in nearest.unique():
+            for index in set(nearest.tolist()):
                 mean = codes[nearest == index].mean(dim=0)
                 self.values[index].lerp_(mean, self.rate)
 

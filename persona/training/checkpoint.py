@@ -1,4 +1,4 @@
-"""A trained run on disk: ``run.json`` (recipe, task, figures) beside ``weights.safetensors``. Nothing in it is pickled."""
+"""A trained run on disk: ``run.json`` (recipe, task, figures) beside ``weights.safetensors``; nothing is pickled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Run:
 
 
 def save_run(folder: Path, run: Run) -> None:
-    """Write a run; ExportError where the folder cannot be written. The facts are written last, so a run with facts is whole."""
+    """Write a run; ExportError where the folder cannot be written.
+
+    The facts are written last, so a run that has them is whole.
+    """
     learner = run.learner
     tensors = {
         **_prefixed("model", learner.model.module.state_dict()),
@@ -65,7 +68,9 @@ def load_run(folder: Path) -> Run:
         for name, module in (("model", model.module), ("adapter", adapter), ("static", static)):
             module.load_state_dict(_within(name, tensors))
     except FileNotFoundError as error:
-        raise TrainingError(f"{folder} holds no run: {error.filename} is missing; `persona train` writes one") from error
+        raise TrainingError(
+            f"{folder} holds no run: {error.filename} is missing; `persona train` writes one"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"the run in {folder} is damaged ({error}); train it again") from error
     for module in (model, adapter, static):

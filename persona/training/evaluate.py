@@ -36,8 +36,8 @@ class Scores:
 def score(learner: Learner, static: nn.Module, batch: EpisodeBatch) -> Scores:
     """Return accuracies on one large batch of episodes.
 
-    `adapted` predicts the support window with its own edit, `adapted_causal` the query with the support's; static, base and
-    controls predict the query.
+    `adapted` predicts the support window with its own edit, `adapted_causal` the query with the support's; static, base
+    and controls predict the query.
     """
     learner.model.eval()
     static.eval()

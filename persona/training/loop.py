@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,10 +16,9 @@ from torch.nn import functional as F
 from persona.adapters.persona import PersonaAdapter
 from persona.errors import TrainingError
 from persona.model.editable import EditableModel
-from persona.model.features import raw_features
 from persona.tasks.base import Episodes
 from persona.training.centres import Centres
-from persona.training.step import Learner, Loss, LossWeights, adapter_loss, to_tensors
+from persona.training.step import Learner, Loss, LossWeights, adapter_loss, to_tensors, window_features
 
 # Called after every step with the steps done, the steps in all and the loss.
 Progress = Callable[[int, int, float], None]
@@ -26,6 +26,8 @@ Progress = Callable[[int, int, float], None]
 # Windows from which the sketch's standardisation is taken, and by how little a feature may vary.
 CALIBRATION_WINDOWS = 192
 SMALLEST_SCALE = 1e-3
+# Codes whose variance is below this share of their mean square are taken to be all the same.
+SMALLEST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,13 @@ class Schedule:
 class AdapterConfig:
     """How an adapter is trained.
 
-    `base`: "joint" trains the model's own weights along, "frozen" leaves them. `prototypes`: centres kept while training.
+    `base`: "joint" trains the model's own weights along, "frozen" leaves them. `prototypes`: centres kept while
+    training.
     """
 
     schedule: Schedule = Schedule(steps=1200, learning_rate=2e-3)
     base: Literal["joint", "frozen"] = "joint"
-    weights: LossWeights = LossWeights()
+    weights: LossWeights = field(default_factory=LossWeights)
     prototypes: int = 16
 
 
@@ -78,16 +81,17 @@ def train_base(
     rng = np.random.default_rng(schedule.seed)
     optimizer, rate = _optimizer(list(module.parameters()), schedule)
     history = History()
-    for step in range(schedule.steps):
-        batch = episodes.sample(rng)
-        x, y = to_tensors(
-            np.concatenate([batch.support, batch.query], axis=1),
-            np.concatenate([batch.support_labels, batch.query_labels], axis=1),
-        )
-        module.train()
-        value = loss(module(x.flatten(0, 1)), y.flatten())
-        _descend(value, step, optimizer, rate)
-        _report(history, step, schedule, value, progress)
+    with _dice(schedule.seed):
+        for step in range(schedule.steps):
+            batch = episodes.sample(rng)
+            x, y = to_tensors(
+                np.concatenate([batch.support, batch.query], axis=1),
+                np.concatenate([batch.support_labels, batch.query_labels], axis=1),
+            )
+            module.train()
+            value = loss(module(x.flatten(0, 1)), y.flatten())
+            _descend(value, step, optimizer, rate)
+            _report(history, step, schedule, value, progress)
     module.eval()
     return history
 
@@ -103,22 +107,29 @@ def train_adapter(
 
     Normalisation layers keep their running statistics. TrainingError where the loss is no longer finite.
     """
+    if config.base not in ("joint", "frozen"):
+        raise TrainingError(f"base {config.base!r} is unknown; wanted joint or frozen")
     rng = np.random.default_rng(config.schedule.seed)
-    torch.manual_seed(config.schedule.seed)
     learner = start_learner(model, adapter, episodes, config.prototypes, rng)
-    trained = list(adapter.parameters())
-    if config.base == "joint":
-        trained += [p for p in model.module.parameters() if p.requires_grad]
+    still = list(model.parameters()) if config.base == "frozen" else []
+    with _held(still), _dice(config.schedule.seed):
+        history = _adapt(learner, episodes, config, rng, progress)
+    return learner, history
+
+
+def _adapt(
+    learner: Learner, episodes: Episodes, config: AdapterConfig, rng: np.random.Generator, progress: Progress | None
+) -> History:
+    trained = [p for p in (*learner.adapter.parameters(), *learner.model.parameters()) if p.requires_grad]
     optimizer, rate = _optimizer(trained, config.schedule)
     history, recent = History(), list[Tensor]()
-    model.eval()
     for step in range(config.schedule.steps):
         value, codes = adapter_loss(learner, episodes.sample(rng), config.weights, rng)
         _descend(value, step, optimizer, rate)
         recent = [*recent, codes.flatten(1)][-64:]
         _report(history, step, config.schedule, value, progress)
-    history.code_shares = eigenvalue_shares(torch.cat(recent)) if recent else []
-    return learner, history
+    history.code_shares = eigenvalue_shares(torch.cat(recent))
+    return history
 
 
 def start_learner(
@@ -136,17 +147,22 @@ def start_learner(
             batch = episodes.sample(rng)
             x, _ = to_tensors(batch.support, batch.support_labels)
             logits, moments = model(x.flatten(0, 1))
-            histogram = logits.unflatten(0, (len(x), -1)) if model.n_classes else None
-            rows.append(raw_features(model.tap_specs, moments.unflatten(0, (len(x), -1)), histogram))
+            rows.append(window_features(model, moments, logits, len(x)))
     raw = torch.cat(rows)
     scale = raw.std(dim=0).clamp(min=SMALLEST_SCALE)
     return Learner(model, adapter, raw.mean(dim=0), scale, Centres(prototypes))
 
 
 def eigenvalue_shares(codes: Tensor) -> list[float]:
-    """Return the shares of the variance of codes (N, n·d) along their principal directions, largest first."""
-    values = torch.linalg.eigvalsh(torch.cov(codes.T)).clamp(min=0).flip(0)
-    return [float(share) for share in values / values.sum().clamp(min=1e-12)]
+    """Return the shares of the variance of codes (N, n·d) along their principal directions, largest first.
+
+    Codes that are all the same lie on one direction: the worst of collapses.
+    """
+    centred = codes.double() - codes.double().mean(dim=0)
+    values = torch.linalg.eigvalsh(centred.T @ centred).clamp(min=0).flip(0)
+    if values.sum() <= SMALLEST_VARIANCE * codes.square().sum():
+        values = torch.eye(len(values))[0]
+    return [float(share) for share in values / values.sum()]
 
 
 def _optimizer(
@@ -155,9 +171,9 @@ def _optimizer(
     if schedule.steps < 1:
         raise TrainingError(f"training for {schedule.steps} steps does nothing; give at least 1")
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.learning_rate, total_steps=schedule.steps + 1, pct_start=0.2
-    )
+    total = schedule.steps + 1
+    warm_up = max(0.2, 2 / total)  # one step at least: torch divides by its length
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total, pct_start=warm_up)
     return optimizer, rate
 
 
@@ -165,11 +181,9 @@ def _descend(
     loss: Tensor, step: int, optimizer: torch.optim.Optimizer, rate: torch.optim.lr_scheduler.LRScheduler
 ) -> None:
     if not math.isfinite(loss.item()):
-        raise TrainingError(
-            f"the loss is {loss.item()} at step {step}; check the data, or lower the learning rate"
-        )
+        raise TrainingError(f"the loss is {loss.item()} at step {step}; check the data, or lower the learning rate")
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
@@ -180,3 +194,24 @@ def _report(history: History, step: int, schedule: Schedule, loss: Tensor, progr
     history.losses.append(loss.item())
     if progress is not None:
         progress(step + 1, schedule.steps, loss.item())
+
+
+@contextmanager
+def _dice(seed: int) -> Iterator[None]:
+    """Seed torch's own dice, which dropout rolls, and put them back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _held(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Let no gradient reach some parameters: it would be computed for nothing, and stay with them."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

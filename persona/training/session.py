@@ -38,7 +38,10 @@ class Budget:
 
 
 def train_run(task: Task, recipe: Recipe, budget: Budget, phases: Phases) -> Run:
-    """Train base, static control and adapter, and score them on validation episodes; TrainingError where a loss diverges."""
+    """Train base, static control and adapter, and score them on validation episodes.
+
+    TrainingError where a loss is no longer finite.
+    """
     clock = time.perf_counter
     started = clock()
     base, static = _fresh(recipe, budget.seed), _fresh(recipe, budget.seed)

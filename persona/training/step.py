@@ -1,7 +1,7 @@
 """One training step, on one screen (method §4).
 
-Support under base weights gives the sketch (and the loss of the unedited path); the adapter makes edits of it; the query runs
-under the edits. The gradient passes through the sketch.
+Support under base weights gives the sketch (and the loss of the unedited path); the adapter makes edits of it; the
+query runs under the edits. The gradient passes through the sketch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,8 +28,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class LossWeights:
     """The terms beside the task loss of the edited query.
 
-    `unedited` (α) weighs the base on the support, so that it stays a safe fallback. `prototype_share` (β) of the episodes run
-    under their prototype instead of their own edit, straight-through. `size` (λ) weighs the relative size of the deltas.
+    `unedited` (α) weighs the base on the support, so that it stays a safe fallback. `prototype_share` (β) of the
+    episodes run under their prototype instead of their own edit, straight-through. `size` (λ) weighs the relative size
+    of the deltas.
     """
 
     unedited: float = 0.5
@@ -48,7 +49,7 @@ class Learner:
     centres: Centres
     loss: Loss = F.cross_entropy
 
-    def codes(self, support: Float[Tensor, "b s ..."]) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "n c"]]:
+    def codes(self, support: Shaped[Tensor, "b s ..."]) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "n c"]]:
         """Return the codes of B support sets and the base model's logits (B·S, C) on them."""
         logits, moments = self.model(support.flatten(0, 1))
         if self.adapter.context == "samples":
@@ -57,15 +58,13 @@ class Learner:
 
     def features(self, moments: Tensor, logits: Tensor, windows: int) -> Float[Tensor, "b f"]:
         """Return standardised sketch features of B windows, from the outputs on all their samples."""
-        histogram = logits.unflatten(0, (windows, -1)) if self.model.n_classes else None
-        raw = raw_features(self.model.tap_specs, moments.unflatten(0, (windows, -1)), histogram)
-        return standardise(raw, self.center, self.scale)
+        return standardise(window_features(self.model, moments, logits, windows), self.center, self.scale)
 
 
 def adapter_loss(
     learner: Learner, batch: EpisodeBatch, weights: LossWeights, rng: np.random.Generator
 ) -> tuple[Tensor, Float[Tensor, "b n d"]]:
-    """Return the loss of one batch of episodes and its codes; half of the time the query is the support window itself."""
+    """Return the loss of one batch of episodes and its codes; half of the time the query is the support itself."""
     support, support_y = to_tensors(batch.support, batch.support_labels)  # (B, S, …), (B, S)
     query, query_y = to_tensors(batch.query, batch.query_labels)  # (B, Q, …), (B, Q)
     if rng.random() < 0.5:
@@ -82,6 +81,12 @@ def adapter_loss(
     return loss + weights.size * relative_size(learner.model, deltas), codes.detach()
 
 
+def window_features(model: EditableModel, moments: Tensor, logits: Tensor, windows: int) -> Float[Tensor, "b f"]:
+    """Return raw sketch features of B windows, from a model's outputs (B·S, …) on all their samples."""
+    shape = (windows, len(logits) // windows, -1)
+    return raw_features(model.tap_specs, moments.reshape(shape), logits.reshape(shape))
+
+
 def relative_size(model: EditableModel, deltas: Deltas) -> Tensor:
     """Return the mean over tensors of (mean square of the delta / square of its bound)."""
     ratios = [deltas[t.name].square().mean() / t.bound**2 for t in model.spec.tensors]
@@ -89,6 +94,6 @@ def relative_size(model: EditableModel, deltas: Deltas) -> Tensor:
 
 
 def to_tensors(samples: Array, labels: Array) -> tuple[Tensor, Tensor]:
-    """Return samples and labels as tensors; float samples as float32."""
-    x = torch.from_numpy(np.ascontiguousarray(samples))
-    return x.float() if x.is_floating_point() else x, torch.from_numpy(np.ascontiguousarray(labels))
+    """Return samples and labels as tensors; floats as float32, whole labels as int64."""
+    x, y = torch.from_numpy(np.ascontiguousarray(samples)), torch.from_numpy(np.ascontiguousarray(labels))
+    return x.float() if x.is_floating_point() else x, y.float() if y.is_floating_point() else y.long()

@@ -14,8 +14,8 @@ class VisionTask:
     `data` is a folder with the four IDX files; None takes the shipped subset. DataError where the folder has no data.
     """
 
-    backbone = "cnn-bn"
-    editable = ("norm*", "head")
+    backbone: str = "cnn-bn"
+    editable: tuple[str, ...] = ("norm*", "head")
     tasks, window = 6, 32
     # A third of the episodes have a class mix of their own, as devices do.
     skewed_share = 0.3
