@@ -1,13 +1,13 @@
 """Codes → deltas in torch: the trainable twin of `persona.decoder`, tensor by tensor.
 
-Parameters are kept relative to each tensor's bound γ, ``Δ = γ · tanh(D(z))``, so that one learning rate fits all tensors. Every
-decoder starts at exactly zero, and step 0 equals the base model.
+Parameters are kept relative to each tensor's bound γ, ``Δ = γ · tanh(D(z))``, so that one learning rate fits all
+tensors. Every decoder starts at exactly zero, and step 0 equals the base model.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from persona.decoder import Decoder, DensePart, KernelPart, Part
 from persona.edit import Array
+from persona.errors import SpecError
 from persona.spec import ModelSpec, TensorSpec
 
 DecoderKind = Literal["kernel", "dense"]
@@ -54,8 +55,8 @@ class KernelMap(nn.Module):
 
     def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b size"]:
         """Map codes to flat relative deltas."""
-        u = (z @ self.left + self.left_bias).unflatten(1, (-1, self.rank))
-        v = (z @ self.right + self.right_bias).unflatten(1, (-1, self.rank))
+        u = (z @ self.left + self.left_bias).reshape(len(z), -1, self.rank)
+        v = (z @ self.right + self.right_bias).reshape(len(z), -1, self.rank)
         return torch.bmm(u, v.transpose(1, 2)).flatten(1) * self.scale
 
     def to_part(self, bound: float) -> Part:
@@ -66,12 +67,19 @@ class KernelMap(nn.Module):
 
 
 class DeltaDecoder(nn.Module):
-    """All tensors' maps, in the order of the spec. A code has shape (n, d): one row for all layers, or one a layer."""
+    """All tensors' maps, in the order of the spec. A code has shape (n, d): one row for all layers, or one a layer.
+
+    SpecError for an unknown kind, or a rank or code without room for anything: a normalised code of width 1 is 0.
+    """
 
     def __init__(
         self, spec: ModelSpec, code_shape: tuple[int, int], kind: DecoderKind = "kernel", rank: int = 4
     ) -> None:
         super().__init__()
+        if kind not in get_args(DecoderKind):
+            raise SpecError(f"decoder {kind!r} is unknown; wanted one of {', '.join(get_args(DecoderKind))}")
+        if rank < 1 or code_shape[1] < 2:
+            raise SpecError(f"a decoder of rank {rank} for codes {code_shape}; wanted rank 1 and width 2, or more")
         self.spec, self.code_shape = spec, code_shape
         self.maps = nn.ModuleList(_map_for(tensor, code_shape[1], kind, rank) for tensor in spec.tensors)
 
@@ -81,12 +89,13 @@ class DeltaDecoder(nn.Module):
         for tensor, relative in zip(self.spec.tensors, self.maps, strict=True):
             row = self.spec.layer_of(tensor.name) if self.code_shape[0] > 1 else 0
             delta = tensor.bound * torch.tanh(relative(codes[:, row]))
-            deltas[tensor.name] = delta.unflatten(1, tensor.shape)
+            deltas[tensor.name] = delta.reshape(-1, *tensor.shape)
         return deltas
 
     def to_numpy(self) -> Decoder:
         """Return the half that ships to devices."""
-        parts = {t.name: m.to_part(t.bound) for t, m in zip(self.spec.tensors, self.maps, strict=True)}
+        maps = cast("list[DenseMap | KernelMap]", list(self.maps))
+        parts = {t.name: m.to_part(t.bound) for t, m in zip(self.spec.tensors, maps, strict=True)}
         return Decoder(self.spec, parts, self.code_shape)
 
 

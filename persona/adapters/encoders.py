@@ -45,7 +45,7 @@ class ImageSetEncoder(nn.Module):
     ) -> Float[Tensor, "b width"]:
         """Encode; samples whose mask is 0 do not count."""
         each = self.picture(samples.flatten(0, 1)).mean(dim=(2, 3))  # (B·S, h)
-        each = each.unflatten(0, (samples.shape[0], samples.shape[1]))  # (B, S, h)
+        each = each.reshape(*samples.shape[:2], self.width)  # (B, S, h)
         mask = samples.new_ones(samples.shape[:2]) if mask is None else mask
         weights = (mask / mask.sum(dim=1, keepdim=True).clamp(min=1)).unsqueeze(2)
         context: Tensor = self.out((each * weights).sum(dim=1))

@@ -19,8 +19,9 @@ Encoder = SketchEncoder | ImageSetEncoder
 class PersonaAdapter(nn.Module):
     """Encoder, cross-layer transfer and decoder.
 
-    `encoder` maps a context to u (B, h) and says its `width`; `code` is d; `transfer` one of "shared" and "autoregressive";
-    `decoder` "kernel" (rank `rank`) or "dense". At step 0 every delta is zero. SpecError for an unknown transfer.
+    `encoder` maps a context to u (B, h) and says its `width`; `code` is d; `transfer` one of "shared" and
+    "autoregressive"; `decoder` "kernel" (rank `rank`) or "dense". At step 0 every delta is zero. SpecError for an
+    unknown transfer or decoder, or a width or rank that leaves no room for an edit.
     """
 
     def __init__(

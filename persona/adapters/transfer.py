@@ -1,7 +1,7 @@
 """Cross-layer transfer: context → normalised codes, one for all layers or one a layer (method §2).
 
-Codes are layer-normalised without affine parameters, so each row has norm √d: with a tanh instead they collapse onto one or
-two directions.
+Codes are layer-normalised without affine parameters, so each row has norm √d: with a tanh instead they collapse onto
+one or two directions.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ class CNN(nn.Module):
 
     The first two stages halve the picture by their stride: a quarter of the cost of pooling, at equal parameters.
 
-    Its weights lie channels last, which convolutions on a CPU prefer. Input (N, channels, H, W) in [0, 1]; output logits (N, classes).
+    Its weights lie channels last, which convolutions on a CPU prefer.
+
+    Input (N, channels, H, W) in [0, 1]; output logits (N, classes).
     """
 
     def __init__(self, norm: Norm, classes: int = 10, channels: int = 1) -> None:
@@ -29,6 +31,7 @@ class CNN(nn.Module):
         self.norm3 = norm(64)
         self.act = nn.ReLU()
         self.head = nn.Linear(64, classes)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this use
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return logits (N, classes)."""
@@ -41,10 +44,9 @@ class CNN(nn.Module):
 
 def cnn_bn(classes: int = 10, channels: int = 1) -> CNN:
     """Return the net with batch normalisation."""
-    return CNN(nn.BatchNorm2d, classes, channels).to(memory_format=torch.channels_last)
+    return CNN(nn.BatchNorm2d, classes, channels)
 
 
 def cnn_gn(classes: int = 10, channels: int = 1) -> CNN:
     """Return the net with group normalisation: eight channels a group."""
-    net = CNN(lambda width: nn.GroupNorm(width // 8, width), classes, channels)
-    return net.to(memory_format=torch.channels_last)
+    return CNN(lambda width: nn.GroupNorm(width // 8, width), classes, channels)

@@ -1,15 +1,16 @@
 """EditableModel → one ONNX graph whose editable weights are plain inputs; adapter → its encoder's graph.
 
-Inputs of the model's graph: ``x`` (N, …) and one per editable tensor, under its own name. Outputs: ``logits`` (N, C) and ``moments``
-(N, M), from one pass. Base weights that may not be edited are constants of the graph.
+Inputs of the model's graph: ``x`` (N, …) and one per editable tensor, under its own name. Outputs: ``logits`` (N, C)
+and ``moments`` (N, M), from one pass. Base weights that may not be edited are constants of the graph.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import onnx
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from persona.adapters.persona import PersonaAdapter
 from persona.errors import ExportError
 from persona.model.editable import EditableModel
+from persona.model.watching import in_eval_mode
 
 # onnxruntime 1.31 refuses what onnx writes by default.
 IR_VERSION = 10
@@ -49,12 +51,15 @@ class _EncoderGraph(nn.Module):
 
 
 def model_graph(model: EditableModel) -> bytes:
-    """Return the model as an ONNX graph; ExportError where torch cannot trace it."""
+    """Return the model as an ONNX graph.
+
+    ExportError where torch cannot trace it, or an editable tensor has no influence on the outputs.
+    """
     x = torch.zeros(2, *model.input_shape)
     weights = list(model.base_weights().values())
     batch = {0: torch.export.Dim("N", min=1)}
     shapes = {"x": batch, "weights": [None] * len(weights)}
-    with _as_exported(model):
+    with in_eval_mode(model):
         names = ["x", *model.spec.names]
         return _export(_ModelGraph(model), (x, weights), shapes, names, ["logits", "moments"])
 
@@ -62,7 +67,7 @@ def model_graph(model: EditableModel) -> bytes:
 def encoder_graph(adapter: PersonaAdapter, n_features: int, input_shape: Sequence[int]) -> bytes:
     """Return the half of the adapter that stays in the cloud; ExportError where torch cannot trace it."""
     batch = torch.export.Dim("B", min=1)
-    with _as_exported(adapter):
+    with in_eval_mode(adapter):
         if adapter.context == "sketch":
             shapes: dict[str, Any] = {"context": {0: batch}, "mask": None}
             inputs: tuple[Any, ...] = (torch.zeros(2, n_features), None)
@@ -94,41 +99,39 @@ def _export(
                 verbose=False,
             )  # fmt: skip
     except Exception as error:  # torch raises many kinds; each means the same here
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ExportError(
-            f"the model cannot be exported to ONNX: {reason}; see docs/adding.md for what can"
+            f"the model cannot be exported to ONNX: {_root_of(error)}; see docs/adding.md for what can"
         ) from error
     if program is None:
         raise ExportError("torch returned no ONNX program")
     proto = program.model_proto
     proto.ir_version = IR_VERSION
-    found = {value.name for value in proto.graph.input}
-    if found != set(names):
-        lost = sorted(set(names) - found)
-        raise ExportError(f"the exported graph lost the inputs {lost}: they have no influence on the output")
+    used = {name for node in proto.graph.node for name in node.input}
+    idle = [name for name in names if name not in used]
+    if idle:
+        raise ExportError(f"{', '.join(idle)} has no influence on the outputs; leave it out of what may be edited")
+    found = [value.name for value in proto.graph.input]
+    if found != names:
+        raise ExportError(f"the exported graph has the inputs {found}; wanted {names}")
     return bytes(proto.SerializeToString())
 
 
-@contextmanager
-def _as_exported(module: nn.Module) -> Iterator[None]:
-    """Hold a module in evaluation mode for the length of an export."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
+def _root_of(error: BaseException) -> str:
+    """Return what went wrong at first, in one line: torch wraps it in advice of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep torch's exporter from writing its own progress to the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep torch's exporter from writing its progress and its findings to the terminal: an ExportError tells them."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from persona.errors import SpecError
-from persona.model.patterns import find_layers, make_editable
-from persona.model.taps import Tap, choose_taps, sample_moments
+from persona.errors import EditError, SpecError
+from persona.model.independence import check_independence
+from persona.model.patterns import check_taking_part, find_layers, find_leaves, make_editable
+from persona.model.taps import Tap, check_taps, choose_taps, tap_moments
+from persona.model.watching import in_eval_mode, watching
 from persona.sketch import TapSpec
 from persona.spec import LayerSpec, ModelSpec, TensorSpec
 
@@ -31,12 +32,14 @@ class Output(NamedTuple):
 class EditableModel(nn.Module):
     """A copy of a module whose chosen layers may be edited; the module given stays as it is.
 
-    `editable` and `taps` are shell-style patterns on module names (``"head"``, ``"*.norm?"``). Taps name the modules whose
-    inputs are sketched; by default every normalisation layer and, for its mean alone, the last linear layer; in a net without
-    normalisation layers the editable layers. `example` is one small batch of inputs (N, …): a forward pass over it finds the
-    order of the layers. `rho` bounds an edit relative to its tensor (method §3).
+    `editable` and `taps` are shell-style patterns on module names (``"head"``, ``"*.norm?"``). Taps name the modules
+    whose inputs are sketched; by default every normalisation layer and, for its mean alone, the last linear layer; in a
+    net without normalisation layers the editable layers. `example` is one small batch of inputs (N, …): forward passes
+    over it find the order of the layers and try an edit of each. `rho` bounds an edit relative to its tensor (method
+    §3).
 
-    Raises SpecError where a pattern matches nothing, or a layer of a kind that cannot be edited.
+    Raises SpecError where a pattern matches nothing, a layer is of a kind that cannot be edited, takes no part or mixes
+    the samples of several devices, or where the module's output is not one tensor (N, classes).
     """
 
     def __init__(
@@ -50,100 +53,90 @@ class EditableModel(nn.Module):
     ) -> None:
         super().__init__()
         self.module = copy.deepcopy(module)
-        make_editable(self.module, find_layers(self.module, editable))
-        order, shapes = _forward_order(self.module, example)
-        edited = [name for name in order if name in find_layers(self.module, editable)]
-        if not edited:
-            raise SpecError(
-                f"no layer matching {list(editable)} takes part in a forward pass; name layers that do"
-            )
-        self.spec = _model_spec(self.module, edited, rho)
-        self.taps: tuple[Tap, ...] = choose_taps(self.module, order, edited, taps)
-        self.tap_specs = tuple(TapSpec(t.name, shapes[t.name][t.axis], t.order) for t in self.taps)
+        layers = find_layers(self.module, editable)
+        make_editable(self.module, layers)
+        inputs, logits = _trace(self.module, example)
+        check_taking_part(editable, layers, list(inputs))
+        edited = [name for name in inputs if name in layers]
+        self.spec = _model_spec(self.module, {name: layers[name] for name in edited}, rho)
+        self.taps: tuple[Tap, ...] = choose_taps(self.module, list(inputs), edited, taps)
+        check_taps(self.taps, inputs, len(example))
+        self.tap_specs = tuple(TapSpec(t.name, inputs[t.name].shape[t.axis], t.order) for t in self.taps)
         self.input_shape: tuple[int, ...] = tuple(example.shape[1:])
-        self.n_classes = _count_classes(self.module, example)
+        self.n_classes = int(logits.shape[1])
+        with in_eval_mode(self.module), torch.no_grad():
+            check_independence(lambda x, deltas: self(x, deltas).logits, self.spec, example)
 
-    def forward(self, x: Float[Tensor, "n ..."], deltas: Deltas | None = None) -> Output:
+    @property
+    def n_features(self) -> int:
+        """F: the width of this model's sketch features."""
+        return sum(tap.width for tap in self.tap_specs) + self.n_classes
+
+    def forward(self, x: Shaped[Tensor, "n ..."], deltas: Deltas | None = None) -> Output:
         """Run N = B·Q samples, device-major.
 
-        `deltas` maps tensor names to (B, *shape); without them the base model runs.
+        `deltas` maps names of editable tensors to (B, *shape), or to (*shape) for all devices alike; without them the
+        base model runs. EditError where one has another name or shape.
         """
-        overrides: dict[str, Tensor] = {}
-        if deltas:
-            base = dict(self.module.named_parameters())
-            overrides = {name: base[name] + delta for name, delta in deltas.items()}
-        return self.with_weights(x, overrides)
+        deltas = deltas or {}
+        self._check(deltas)
+        base = {name: self.module.get_parameter(name) for name in deltas}
+        return self._run(x, {name: value + deltas[name].to(value) for name, value in base.items()})
 
-    def with_weights(self, x: Float[Tensor, "n ..."], weights: Mapping[str, Tensor]) -> Output:
-        """Run with some parameters replaced by whole weights, (*shape) or (B, *shape)."""
-        with _recording(self.module, [tap.name for tap in self.taps]) as seen:
-            logits = functional_call(self.module, dict(weights), (x,), tie_weights=False)
-        return Output(logits, sample_moments(self.taps, seen))
+    def with_weights(self, x: Shaped[Tensor, "n ..."], weights: Mapping[str, Tensor]) -> Output:
+        """Run with editable tensors replaced by whole weights, (*shape) or (B, *shape); errors as in `forward`."""
+        self._check(weights)
+        return self._run(x, weights)
 
     def base_weights(self) -> dict[str, Tensor]:
         """Return the present values of the editable tensors, detached, in order."""
-        parameters = dict(self.module.named_parameters())
-        return {name: parameters[name].detach() for name in self.spec.names}
+        return {name: self.module.get_parameter(name).detach() for name in self.spec.names}
+
+    def _run(self, x: Tensor, weights: Mapping[str, Tensor]) -> Output:
+        taps = {tap.name: tap for tap in self.taps}
+        moments: dict[str, Tensor] = {}
+
+        def see(name: str, value: Tensor) -> None:
+            if name in taps:
+                moments[name] = tap_moments(taps[name], value)
+
+        # The edited layers are watched too: torch's fused transformer layers read weights past their Linears, but
+        # never where one of them has a hook.
+        names = dict.fromkeys([*taps, *(layer.name for layer in self.spec.layers)])
+        with watching(self.module, names, see):
+            # A tied weight is edited under the name given, and nowhere else.
+            logits = functional_call(self.module, dict(weights), (x,), tie_weights=False)
+        return Output(logits, torch.cat([moments[name] for name in taps], dim=1))
+
+    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+        shapes = {tensor.name: tensor.shape for tensor in self.spec.tensors}
+        for name, value in tensors.items():
+            if name not in shapes:
+                raise EditError(f"{name!r} is no editable tensor of this model; there are {', '.join(shapes)}")
+            shape = shapes[name]
+            if value.ndim > len(shape) + 1 or tuple(value.shape)[-len(shape) :] != shape:
+                raise EditError(
+                    f"edit of {name!r} has shape {tuple(value.shape)}; wanted {shape}, or (devices, …) of that"
+                )
 
 
-def _forward_order(module: nn.Module, example: Tensor) -> tuple[list[str], dict[str, torch.Size]]:
-    """Return the leaf modules in the order of a forward pass, each once, and the shapes of their inputs."""
-    order: dict[str, torch.Size] = {}
-    names = [
-        name for name, child in module.named_modules() if name and not any(True for _ in child.children())
-    ]
-    with _recording(module, names) as seen, _in_eval_mode(module), torch.no_grad():
-        module(example)
-    order.update({name: value.shape for name, value in seen.items()})
-    return list(order), order
-
-
-def _count_classes(module: nn.Module, example: Tensor) -> int:
-    with _in_eval_mode(module), torch.no_grad():
+def _trace(module: nn.Module, example: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the leaf modules' inputs, in the order of a forward pass, and its output; SpecError for no (N, C)."""
+    inputs: dict[str, Tensor] = {}
+    with watching(module, find_leaves(module), inputs.__setitem__), in_eval_mode(module), torch.no_grad():
         logits = module(example)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise SpecError(f"the module's output is {found}; wanted one tensor of logits (N, classes)")
-    return int(logits.shape[1])
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(example):
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise SpecError(
+            f"the module's output on a batch of {len(example)} is {found}; wanted one tensor of logits (N, classes)"
+        )
+    return inputs, logits
 
 
-@contextmanager
-def _recording(module: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Collect the first input of each named module, in the order of the forward pass."""
-    seen: dict[str, Tensor] = {}
-
-    def hook_for(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if name not in seen and inputs and isinstance(inputs[0], Tensor):
-                seen[name] = inputs[0]
-
-        return hook
-
-    handles = [module.get_submodule(name).register_forward_pre_hook(hook_for(name)) for name in names]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def _in_eval_mode(module: nn.Module) -> Iterator[None]:
-    modes = {child: child.training for child in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for child, training in modes.items():
-            child.training = training
-
-
-def _model_spec(module: nn.Module, edited: Sequence[str], rho: float) -> ModelSpec:
-    kinds = find_layers(module, edited)
+def _model_spec(module: nn.Module, kinds: Mapping[str, str], rho: float) -> ModelSpec:
     return ModelSpec(
         tuple(
-            LayerSpec(name, kinds[name], _tensor_specs(name, module.get_submodule(name), rho))
-            for name in edited
+            LayerSpec(name, kind, _tensor_specs(name, module.get_submodule(name), rho)) for name, kind in kinds.items()
         )
     )
 
@@ -151,8 +144,8 @@ def _model_spec(module: nn.Module, edited: Sequence[str], rho: float) -> ModelSp
 def _tensor_specs(name: str, layer: nn.Module, rho: float) -> tuple[TensorSpec, ...]:
     """Return weight and bias with their bounds.
 
-    A weight's bound is ρ·RMS(W). A bias often starts at zero, so its bound is that of the layer's output for inputs of unit
-    variance instead: ρ·RMS(W)·√fan_in, which for a normalisation layer is ρ·RMS(scale).
+    A weight's bound is ρ·RMS(W). A bias often starts at zero, so its bound is that of the layer's output for inputs of
+    unit variance instead: ρ·RMS(W)·√fan_in, which for a normalisation layer is ρ·RMS(scale).
     """
     weight = layer.get_parameter("weight").detach()
     rms = max(float(weight.square().mean().sqrt()), 1e-3)

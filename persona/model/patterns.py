@@ -14,24 +14,34 @@ from persona.model.layers import EDITABLE
 def find_layers(module: nn.Module, patterns: Sequence[str]) -> dict[str, str]:
     """Return {name: kind} of the layers that the patterns name, in the order of registration.
 
-    Containers and layers without parameters that a pattern also matches are passed over. SpecError where a pattern matches no
-    editable layer, or matches a layer with parameters of a kind that cannot be edited.
+    Containers and layers without parameters that a pattern also matches are passed over. SpecError where a pattern
+    matches no editable layer, or matches a layer with parameters of a kind that cannot be edited.
     """
-    leaves = {
-        name: child for name, child in module.named_modules() if not any(True for _ in child.children())
-    }
+    leaves = find_leaves(module)
     found: dict[str, str] = {}
     for pattern in patterns:
         matches = [name for name in leaves if fnmatchcase(name, pattern)]
-        kinds = {
-            name: _kind(name, leaves[name])
-            for name in matches
-            if any(True for _ in leaves[name].parameters())
-        }
+        kinds = {name: _kind(name, leaves[name]) for name in matches if any(True for _ in leaves[name].parameters())}
         if not kinds:
             raise SpecError(_no_match(pattern, matches, leaves))
         found.update(kinds)
     return {name: found[name] for name in leaves if name in found}
+
+
+def find_leaves(module: nn.Module) -> dict[str, nn.Module]:
+    """Return {name: module} of the submodules that have none of their own; a shared one stands under its first name."""
+    children = ((name, child) for name, child in module.named_modules() if name)
+    return {name: child for name, child in children if not any(True for _ in child.children())}
+
+
+def check_taking_part(patterns: Sequence[str], layers: Mapping[str, str], order: Sequence[str]) -> None:
+    """Raise SpecError for a pattern none of whose layers is called in a forward pass, whose order is given."""
+    for pattern in patterns:
+        if not any(name in layers and fnmatchcase(name, pattern) for name in order):
+            raise SpecError(
+                f"no layer matching {pattern!r} takes part in a forward pass, or its weight is read past it; "
+                f"name layers that the module calls"
+            )
 
 
 def make_editable(module: nn.Module, layers: Mapping[str, str]) -> None:
@@ -49,9 +59,7 @@ def _kind(name: str, layer: nn.Module) -> str:
         if type(layer) in (plain, editable):
             return kind
     kinds = ", ".join(plain.__name__ for plain in EDITABLE)
-    raise SpecError(
-        f"layer {name!r} is a {type(layer).__name__}, which cannot be edited; wanted one of {kinds}"
-    )
+    raise SpecError(f"layer {name!r} is a {type(layer).__name__}, which cannot be edited; wanted one of {kinds}")
 
 
 def _no_match(pattern: str, matches: Sequence[str], leaves: Mapping[str, nn.Module]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from persona.errors import SpecError
@@ -29,31 +30,39 @@ def choose_taps(
 ) -> tuple[Tap, ...]:
     """Return the taps in forward order.
 
-    The first one never lies behind an edited layer, so that its moments mean the same whichever edit is active: where the
-    chosen taps start later, the first edited layer's input is tapped too. SpecError where a pattern matches nothing.
+    The first one never lies behind an edited layer, so that its moments mean the same whichever edit is active: where
+    the chosen taps start later, the first edited layer's input is tapped too. SpecError where a pattern matches
+    nothing.
     """
     if patterns is None:
         names = [name for name in order if isinstance(module.get_submodule(name), _NORMS)] or list(edited)
     else:
         names = _matching(order, patterns)
-    if order.index(names[0]) > order.index(edited[0]):
-        names = [edited[0], *names]
-    taps = [_tap(module, name, 2) for name in names]
-    linears = [name for name in order if isinstance(module.get_submodule(name), nn.Linear)]
-    if patterns is None and linears and linears[-1] not in names:
-        taps.append(_tap(module, linears[-1], 1))
-    return tuple(taps)
+    first = min([*names[:1], edited[0]], key=order.index)
+    orders = dict.fromkeys([first, *names], 2)
+    if patterns is None:
+        linears = [name for name in order[order.index(first) :] if isinstance(module.get_submodule(name), nn.Linear)]
+        for name in linears[-1:]:
+            orders.setdefault(name, 1)
+    return tuple(_tap(module, name, orders[name]) for name in order if name in orders)
 
 
-def sample_moments(taps: Sequence[Tap], inputs: Mapping[str, Tensor]) -> Tensor:
-    """Return per-sample moments (N, M): for each tap the mean and, at order 2, the mean square of its input per channel."""
-    parts: list[Tensor] = []
+def check_taps(taps: Sequence[Tap], inputs: Mapping[str, Tensor], samples: int) -> None:
+    """Raise SpecError for a tap whose input on a batch of `samples` is not floats with one row a sample."""
     for tap in taps:
-        x = inputs[tap.name]  # (N, C, …) or (N, …, C)
-        rest = [axis for axis in range(1, x.ndim) if axis != tap.axis % x.ndim]
-        for power in (x, x * x)[: tap.order]:
-            parts.append(power.mean(dim=rest) if rest else power)
-    return torch.cat(parts, dim=1)
+        x = inputs[tap.name]
+        if x.ndim < 2 or x.shape[0] != samples or not x.is_floating_point():
+            raise SpecError(
+                f"tap {tap.name!r} reads {x.dtype} of shape {tuple(x.shape)} from a batch of {samples}; wanted floats "
+                f"({samples}, …): name by `taps` modules that read such, one of them before any edited layer"
+            )
+
+
+def tap_moments(tap: Tap, x: Float[Tensor, "n *rest"]) -> Float[Tensor, "n m"]:
+    """Return per-sample moments of a tap's input: the mean and, at order 2, the mean square of each channel."""
+    rest = [axis for axis in range(1, x.ndim) if axis != tap.axis % x.ndim]
+    powers = (x, x * x)[: tap.order]
+    return torch.cat([power.mean(dim=rest) if rest else power for power in powers], dim=1)
 
 
 def _tap(module: nn.Module, name: str, order: int) -> Tap:
