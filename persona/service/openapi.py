@@ -1,0 +1,113 @@
+"""What ``/openapi.json`` says: written by hand, since the bodies are bytes that no model describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import persona
+from persona.service import problems
+from persona.wire import CONTENT_TYPE, REQUEST_LIMIT_BYTES
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_ETAG = {"ETag": {"schema": {"type": "string"}, "description": "The bundle's fingerprint, in double quotes."}}
+_RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
+
+
+def _problem(description: str, **more: Any) -> dict[str, Any]:
+    content = {problems.CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": description, "content": content, **more}
+
+
+def _bundle(summary: str, **more: Any) -> dict[str, Any]:
+    found = {"description": "The device's half of the bundle.", "headers": _ETAG}
+    return {
+        "summary": summary,
+        "responses": {
+            "200": {**found, "content": {"application/octet-stream": _BINARY}},
+            "304": {"description": "If-None-Match names this bundle.", "headers": _ETAG},
+            **more.pop("responses", {}),
+        },
+        **more,
+    }
+
+
+_ADAPT = {
+    "summary": "Which prototype, and which residual code, a device is to use",
+    "operationId": "adapt",
+    "requestBody": {
+        "required": True,
+        "description": f"An AdaptRequest, at most {REQUEST_LIMIT_BYTES:,} bytes; table in docs/wire.md.",
+        "content": {CONTENT_TYPE: _BINARY},
+    },
+    "responses": {
+        "200": {"description": "An AdaptReply.", "content": {CONTENT_TYPE: _BINARY}},
+        "400": _problem("The body is not an AdaptRequest, or ended early."),
+        "408": _problem("The body did not come in time."),
+        "409": _problem("The request was made for another bundle: fetch /v1/bundle."),
+        "413": _problem("The body is too large."),
+        "415": _problem(f"The body is not {CONTENT_TYPE}."),
+        "422": _problem("The request is not of the context, shape or range that this bundle's encoder reads."),
+        "500": _problem("The encoder failed on this request."),
+        "503": _problem("No room, no time, or shutting down: ask again.", headers=_RETRY),
+    },
+}
+
+_HEALTH_PROPERTIES: dict[str, Any] = {
+    "status": {"enum": ["ok", "draining"]},
+    "bundle": {"type": "string", "description": "Fingerprint of the bundle that is served."},
+    "bank_version": {"type": "integer"},
+    "served": {"type": "integer", "description": "Adapt requests answered with a reply since the start."},
+    "errors": {"type": "integer", "description": "Adapt requests answered with a problem since the start."},
+    "version": {"type": "string", "description": "Release of the service."},
+}
+_HEALTH = {"application/json": {"schema": {"type": "object", "properties": _HEALTH_PROPERTIES}}}
+
+_FINGERPRINT = {
+    "name": "fingerprint",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "64 hexadecimal digits.",
+}
+
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "info": {"title": "persona", "version": persona.__version__},
+    "paths": {
+        "/v1/adapt": {"post": _ADAPT},
+        "/v1/bundle": {"get": _bundle("The bundle that devices should have", operationId="newestBundle")},
+        "/v1/bundles/{fingerprint}": {
+            "get": _bundle(
+                "One bundle by name",
+                operationId="namedBundle",
+                parameters=[_FINGERPRINT],
+                responses={"404": _problem("This service has another bundle.")},
+            )
+        },
+        "/healthz": {
+            "get": {
+                "summary": "Whether requests are taken, and what has been served",
+                "operationId": "health",
+                "responses": {
+                    "200": {"description": "Requests are taken.", "content": _HEALTH},
+                    "503": {"description": "The service is shutting down.", "content": _HEALTH},
+                },
+            }
+        },
+    },
+    "components": {
+        "schemas": {
+            "Problem": {
+                "type": "object",
+                "description": "RFC 9457 problem details.",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }
+        }
+    },
+}

@@ -1,0 +1,73 @@
+"""Errors as problem details (RFC 9457): one shape for ours, the framework's, and those nobody foresaw."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from persona.errors import (
+    FingerprintMismatch,
+    MessageTooLarge,
+    Overloaded,
+    ServiceError,
+    UnusableRequest,
+    WireError,
+)
+
+CONTENT_TYPE = "application/problem+json"
+
+log = logging.getLogger("persona.service")
+
+# The rest of a body that is too large or too slow is not worth reading.
+_CLOSE = {"Connection": "close"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a class of errors becomes; `name` ends the problem's type."""
+
+    status: int
+    name: str
+    title: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+KINDS: dict[type[Exception], Kind] = {
+    WireError: Kind(400, "malformed", "The request is not a valid message"),
+    FingerprintMismatch: Kind(409, "other-bundle", "The request was made for another bundle"),
+    MessageTooLarge: Kind(413, "too-large", "The request is too large", _CLOSE),
+    UnusableRequest: Kind(422, "unusable", "The request does not fit this bundle's encoder"),
+    ServiceError: Kind(500, "encoder-failed", "The encoder failed on this request"),
+    Overloaded: Kind(503, "overloaded", "The service has no room for this request now", {"Retry-After": "1"}),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an application leave it as problem details."""
+    for root in (WireError, ServiceError, HTTPException, Exception):
+        app.add_exception_handler(root, _answer)
+
+
+async def _answer(_request: Request, error: Exception) -> Response:
+    kind = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
+    if kind is not None:
+        if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("%s", error, exc_info=error)
+        return _problem(f"urn:persona:problem:{kind.name}", kind.title, kind.status, str(error), kind.headers)
+    # The cause of an error nobody foresaw is in the log, and none of the client's business.
+    status, detail, headers = 500, "the service failed on this request; its log says why", {}
+    if isinstance(error, HTTPException):
+        status, detail, headers = error.status_code, error.detail, dict(error.headers or {})
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        headers |= _CLOSE
+    return _problem("about:blank", HTTPStatus(status).phrase, status, detail, headers)
+
+
+def _problem(type_: str, title: str, status: int, detail: str, headers: dict[str, str]) -> Response:
+    content = {"type": type_, "title": title, "status": status, "detail": detail}
+    return Response(json.dumps(content), status, headers, CONTENT_TYPE)

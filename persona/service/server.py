@@ -1,0 +1,93 @@
+"""One process that serves one bundle: uvicorn, started and stopped in an orderly way."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from persona.errors import ServiceError
+from persona.service.app import Service, create_app
+
+# Requests under way when the service is told to end have this long to be answered.
+DRAIN_S = 15
+# Connections that wait to be accepted.
+_BACKLOG = 2048
+
+log = logging.getLogger("persona.service")
+
+
+def serve(
+    folder: Path,
+    host: str = "127.0.0.1",
+    port: int = 8765,
+    ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve the bundle in a folder until SIGTERM or SIGINT, answer what is under way, and return.
+
+    Port 0 takes a free one; `ready` is called with the port once requests are taken. To be called in the main
+    thread, which alone may catch signals. BundleError: see `create_app`. ServiceError where the address
+    cannot be had.
+    """
+    app = create_app(folder)
+    config = uvicorn.Config(
+        app, access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=DRAIN_S
+    )
+    with listen(host, port) as listener:
+        _Server(config, app.state.service, ready).run([listener])
+    log.info("ended after %d replies", app.state.service.served)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, and takes a signal for an order to end rather than for a failure."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[int], None] | None) -> None:
+        super().__init__(config)
+        self._service = service
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            log.info("serving bundle %s on http://%s", self._service.bundle.fingerprint[:12], where)
+            if self._ready is not None:
+                self._ready(port)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """As uvicorn's, but without raising the signal again at the end: having drained is success."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.draining = True
+        super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; ServiceError where the address cannot be had.
+
+    It names its protocol, which `socket.create_server` leaves out: asyncio turns Nagle's algorithm off only for sockets
+    that do, and with it on every reply to a kept-alive connection takes 40 ms.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, proto=socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ServiceError(f"{host} port {port} cannot be had ({error}); name another, or 0 for any") from error
+    return listener
