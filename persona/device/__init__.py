@@ -1,0 +1,25 @@
+"""On the device: numpy, onnxruntime and urllib3, never torch. Predict at once; follow the data by forward passes."""
+
+from persona.device.cloud import Cloud, HttpCloud, fetch_bundle
+from persona.device.model import DeviceModel, Weights
+from persona.device.policies import Backoff, EveryN, Observation, OnJump, Policy, Standard
+from persona.device.runtime import Options, Runtime
+from persona.device.status import ApplyTime, Status
+
+__all__ = [
+    "ApplyTime",
+    "Backoff",
+    "Cloud",
+    "DeviceModel",
+    "EveryN",
+    "HttpCloud",
+    "Observation",
+    "OnJump",
+    "Options",
+    "Policy",
+    "Runtime",
+    "Standard",
+    "Status",
+    "Weights",
+    "fetch_bundle",
+]

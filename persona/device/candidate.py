@@ -1,0 +1,55 @@
+"""From a code to weights that may come into force: decoded, checked, tried in shadow, and timed part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from persona.bundle import Bundle
+from persona.device.guard import shadow_trial
+from persona.device.model import DeviceModel, Weights
+from persona.device.status import ApplyTime
+from persona.edit import Array
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights of a code, the logits (N, C) that they gave in the trial, and times of the clock between the parts."""
+
+    name: str
+    weights: Weights
+    logits: Array
+    times_s: tuple[float, float, float, float]
+
+    def apply_time(self, swap_start_s: float, swap_end_s: float) -> ApplyTime:
+        """Return how long each part took, with a swap between two times of the same clock."""
+        start, decoded, checked, tried = self.times_s
+        parts_s = (decoded - start, checked - decoded, tried - checked, swap_end_s - swap_start_s)
+        return ApplyTime(*(1e6 * part_s for part_s in parts_s))
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes candidates for one device. `clock` times the parts."""
+
+    bundle: Bundle
+    model: DeviceModel
+    clock: Callable[[], float]
+
+    def make(self, prototype: int, residual: Array | None, x: Array) -> Candidate:
+        """Return the candidate of a prototype, and perhaps a residual code (n, d), tried on samples x.
+
+        WireError where the bank has no such prototype or the code does not fit; EditError where the edit does not fit
+        the model or fails its trial.
+        """
+        start = self.clock()
+        with np.errstate(over="ignore", invalid="ignore"):  # a code beyond all bounds is for the check to refuse
+            edit = self.bundle.decoder.decode(self.bundle.bank.compose(prototype, residual))
+        decoded = self.clock()
+        weights = self.model.weights(edit)
+        checked = self.clock()
+        logits = shadow_trial(self.model, weights, x)
+        name = f"prototype {prototype}" + ("" if residual is None else " + residual")
+        return Candidate(name, weights, logits, (start, decoded, checked, self.clock()))

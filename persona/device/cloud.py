@@ -1,0 +1,218 @@
+"""The device's view of the service: one Protocol, and one implementation over HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Protocol
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.response import HTTPResponse
+from urllib3.util import parse_url
+
+from persona.bundle import Bundle
+from persona.container import SIZE_LIMIT_BYTES
+from persona.errors import CloudError, FingerprintMismatch
+from persona.wire import CONTENT_TYPE, REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
+
+_CHUNK_BYTES = 64 << 10
+# What a service says about an error is cut to this many characters before it goes into a message.
+_SAID_LIMIT = 300
+Clock = Callable[[], float]
+
+
+class Cloud(Protocol):
+    """Whoever turns recent data into an edit."""
+
+    def adapt(self, request: AdaptRequest, code_shape: tuple[int, int]) -> AdaptReply:
+        """Return the answer to a request, for a bundle with codes of shape (n, d); PersonaError where there is none."""
+
+
+class HttpCloud:
+    """The service at a URL, over one connection that is kept open between requests."""
+
+    def __init__(self, url: str, timeout_s: float = 2.0, clock: Clock = time.monotonic) -> None:
+        """CloudError where the URL is none. `timeout_s` bounds a whole request, from connecting to the last byte."""
+        self._link = _Link(url, timeout_s, clock)
+
+    def adapt(self, request: AdaptRequest, code_shape: tuple[int, int]) -> AdaptReply:
+        """Return the service's answer.
+
+        CloudError where it is absent, slow, breaks off or reports an error; FingerprintMismatch where it has another
+        bundle; WireError where the request cannot be said or the answer is not a reply.
+        """
+        headers = {"Content-Type": CONTENT_TYPE, "Accept": CONTENT_TYPE}
+        answer = self._link.ask("POST", "/v1/adapt", request.encode(), headers, REPLY_LIMIT_BYTES)
+        if answer.status != 200:
+            raise answer.error()
+        if answer.content_type != CONTENT_TYPE:
+            raise CloudError(
+                f"{answer.what} answered with {answer.content_type or 'no content type'}; wanted {CONTENT_TYPE}: "
+                "is it a persona service?"
+            )
+        return AdaptReply.decode(answer.body, code_shape)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._link.close()
+
+    def __enter__(self) -> HttpCloud:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def fetch_bundle(
+    url: str, etag: str | None = None, timeout_s: float = 60.0, clock: Clock = time.monotonic
+) -> Bundle | None:
+    """Return the bundle that a service offers, or None where it is the one in hand.
+
+    `etag` is the fingerprint of the bundle in hand; `timeout_s` bounds the whole transfer. CloudError where the service
+    gives none in time; BundleError where its bytes are not a bundle.
+    """
+    headers = {} if etag is None else {"If-None-Match": f'"{etag}"'}
+    link = _Link(url, timeout_s, clock)
+    try:
+        answer = link.ask("GET", "/v1/bundle", None, headers, SIZE_LIMIT_BYTES)
+    finally:
+        link.close()
+    if answer.status == 304 and etag is not None:
+        return None
+    if answer.status != 200:
+        raise answer.error()
+    return Bundle.from_bytes(answer.body)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An HTTP answer; `what` names the request for messages."""
+
+    what: str
+    status: int
+    content_type: str
+    body: bytes
+
+    def error(self) -> CloudError | FingerprintMismatch:
+        """Return what an answer other than 200 means."""
+        if self.status == 409:
+            return FingerprintMismatch(f"{self.what} answered 409, fetch the bundle that it offers: {self._said()}")
+        return CloudError(f"{self.what} answered {self.status}: {self._said()}")
+
+    def _said(self) -> str:
+        """Return title and detail of a problem document (RFC 9457), as one line."""
+        if self.content_type != "application/problem+json":
+            return f"{len(self.body)} bytes of {self.content_type or 'no content type'}"
+        try:
+            problem = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return "a problem document that is not JSON"
+        if not isinstance(problem, dict):
+            return "a problem document that is not an object"
+        parts = [problem[key] for key in ("title", "detail") if isinstance(problem.get(key), str)]
+        line = " ".join(": ".join(parts).split())
+        return line[:_SAID_LIMIT] or "a problem document without title and detail"
+
+
+class _Link:
+    """One connection to one service, one request at a time, each under a deadline of its own."""
+
+    def __init__(self, url: str, timeout_s: float, clock: Clock) -> None:
+        self._url = url.rstrip("/")
+        self._path, self._connection = _connection(self._url, timeout_s)
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._lock = threading.Lock()
+
+    def ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], limit_bytes: int) -> _Answer:
+        """Return the answer to one request; CloudError where there is none, none in time, or one beyond the limit."""
+        what = f"{method} {self._url}{path}"
+        with self._lock:
+            deadline = self._clock() + self._timeout_s
+            try:
+                self._connect()
+                with _cut_off(self._connection.sock, deadline - self._clock()):
+                    self._connection.request(
+                        method, self._path + path, body, headers, preload_content=False, decode_content=False
+                    )
+                    return _answer(what, self._connection.getresponse(), limit_bytes)
+            except TimeoutError as error:
+                self._connection.close()
+                raise CloudError(f"{what} was not answered within {self._timeout_s:g} s") from error
+            except (CloudError, HTTPError, HTTPException, OSError) as error:
+                self._connection.close()
+                raise error if isinstance(error, CloudError) else CloudError(f"{what} failed: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    def _connect(self) -> None:
+        if not self._connection.is_connected:  # new, or the service closed it meanwhile
+            self._connection.close()
+            self._connection.connect()
+
+
+def _connection(url: str, timeout_s: float) -> tuple[str, HTTPConnection]:
+    """Return the path before /v1 and an unopened connection."""
+    wanted = f"{url!r} is not the URL of a service; wanted http://host:port or https://host:port"
+    try:
+        parsed = parse_url(url)
+    except HTTPError as error:
+        raise CloudError(wanted) from error
+    kinds = {"http": HTTPConnection, "https": HTTPSConnection}
+    if parsed.scheme not in kinds or not parsed.host:
+        raise CloudError(wanted)
+    host = parsed.host.strip("[]")  # an IPv6 address stands in brackets in a URL alone
+    return parsed.path or "", kinds[parsed.scheme](host, parsed.port, timeout=timeout_s)
+
+
+@contextmanager
+def _cut_off(sock: socket.socket, after_s: float) -> Iterator[None]:
+    """Shut a socket down after a time, and raise TimeoutError then.
+
+    A socket's own timeout begins anew with every byte, so that a service which drips them could hold a device for ever.
+    """
+    cut = threading.Event()
+
+    def shut_down() -> None:
+        cut.set()
+        with suppress(OSError):  # closed already
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, which would want an answer
+
+    timer = threading.Timer(max(after_s, 0.0), shut_down)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (HTTPError, HTTPException, OSError) as error:
+        if cut.is_set():
+            raise TimeoutError("the deadline passed") from error
+        raise
+    finally:
+        timer.cancel()
+    if cut.is_set():  # an answer without a length looks whole when it is cut
+        raise TimeoutError("the deadline passed")
+
+
+def _answer(what: str, response: HTTPResponse, limit_bytes: int) -> _Answer:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while chunk := response.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > limit_bytes:
+                raise CloudError(f"{what} answered {response.status} with more than {limit_bytes:,} bytes")
+            chunks.append(chunk)
+    finally:
+        response.close()
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return _Answer(what, response.status, content_type, b"".join(chunks))

@@ -1,0 +1,106 @@
+"""What a device knows of the present: recent statistics and the jump test, kept together under one lock."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import numpy.typing as npt
+
+from persona.bundle import Bundle
+from persona.device.guard import JumpTest
+from persona.device.recent import Recent
+from persona.edit import Array
+from persona.sketch import Sketch
+from persona.wire import AdaptRequest
+
+
+class Present:
+    """Many threads may call every method.
+
+    Shapes: x (N, *input_shape); moments (N, M) and logits (N, C) of x under base weights, but for `watch`, whose
+    moments may be those under any edit.
+    """
+
+    def __init__(self, bundle: Bundle, sketch_share: float) -> None:
+        self._bundle = bundle
+        self._sketch_share = sketch_share
+        self._lock = threading.Lock()
+        self._recent = Recent(bundle.sketch, bundle.support[1], bundle.context == "samples")
+        self._jump_test = JumpTest(bundle.sketch, bundle.jump)
+        self._last_x = np.zeros((0, *bundle.input_shape), np.float32)
+        self._share_due = 0.0
+
+    def __len__(self) -> int:
+        """Samples remembered."""
+        with self._lock:
+            return len(self._recent)
+
+    @property
+    def last_x(self) -> Array:
+        """The last samples of the last batch, as many as the memory holds at most; none before the first."""
+        return self._last_x
+
+    def watch(self, x: Array, moments: Array) -> bool:
+        """Return whether x completes a window of another domain than the last."""
+        with self._lock:
+            self._keep_last(x)
+            return self._jump_test.watch(moments)
+
+    def share(self, count: int) -> npt.NDArray[np.int64]:
+        """Return which of `count` samples pass a second time, for the sketch: spread evenly, whatever the batches."""
+        with self._lock:
+            self._share_due += self._sketch_share * count
+            chosen = int(self._share_due)
+            self._share_due -= chosen
+        return np.linspace(0, count - 1, chosen).astype(np.int64)
+
+    def remember(self, x: Array, moments: Array, logits: Array) -> None:
+        """Take samples of the domain that the memory is of."""
+        with self._lock:
+            self._recent.add(x, moments, logits)
+            if not self._jump_test.open_samples:
+                self._recent.start_window()
+
+    def begin_domain(self, x: Array, moments: Array, logits: Array) -> None:
+        """Take the samples that completed a window of another domain; what came before that window is forgotten."""
+        with self._lock:
+            if len(x) >= self._bundle.jump.window:  # a window of its own
+                self._recent.clear()
+            else:
+                self._recent.keep_window()
+            self._recent.add(x, moments, logits)
+            self._recent.start_window()
+
+    def restart(self, x: Array, moments: Array, logits: Array) -> None:
+        """Take samples as all that is known, and as the window that the next is compared with."""
+        with self._lock:
+            self._keep_last(x)
+            self._jump_test.restart(moments)
+            self._recent.clear()
+            self._recent.add(x, moments, logits)
+            self._recent.start_window()
+
+    def features(self) -> Array:
+        """Return the sketch features (F,) of what is remembered."""
+        with self._lock:
+            return self._recent.sketch().features(self._bundle.sketch)
+
+    def question(self) -> tuple[AdaptRequest, Sketch]:
+        """Return a request made of what is remembered, and the place for which its answer holds."""
+        fingerprint, context = self._bundle.fingerprint, self._bundle.context
+        with self._lock:
+            place, count = self._jump_test.place(), len(self._recent)
+            if context == "samples":
+                return AdaptRequest(fingerprint, context, self._recent.samples(), count), place
+            features = self._recent.sketch().features(self._bundle.sketch)
+        # Features are standardised and clipped: float16 takes far less from them than the noise of a window does.
+        return AdaptRequest(fingerprint, context, features.astype(np.float16), count), place
+
+    def has_left(self, place: Sketch) -> bool:
+        """Return whether the data is of another domain than it was at a place."""
+        with self._lock:
+            return self._jump_test.has_left(place)
+
+    def _keep_last(self, x: Array) -> None:
+        self._last_x = x[-self._bundle.support[1] :].copy()

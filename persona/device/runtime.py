@@ -1,0 +1,302 @@
+"""The device at work: it answers at once with the edit in force, and follows its data in the background."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from persona.bundle import Bundle
+from persona.device.background import Background
+from persona.device.candidate import Candidate, Workshop
+from persona.device.cloud import Cloud
+from persona.device.guard import check_reply, shadow_trial
+from persona.device.model import DeviceModel, Weights
+from persona.device.policies import Backoff, Policy, Schedule, Standard
+from persona.device.present import Present
+from persona.device.status import Status
+from persona.edit import Array, Edit
+from persona.errors import DataError, PersonaError
+from persona.sketch import Sketch
+from persona.wire import AdaptReply, AdaptRequest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings that seldom change.
+
+    `sketch_share` of the samples, in (0, 1], pass a second time under base weights while an edit is in force, so that
+    the sketch means the same whichever edit that is; `backoff` after failed requests; `threads` of one run.
+    """
+
+    sketch_share: float = 1.0
+    backoff: Backoff = field(default_factory=Backoff)
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """DataError where the share is none."""
+        if not 0 < self.sketch_share <= 1:
+            raise DataError(f"sketch_share is {self.sketch_share}; wanted a share above 0, 1 at most")
+
+
+@dataclass(frozen=True)
+class _InForce:
+    """The weights that predictions use: replaced whole, never changed. It expires at a time of the clock."""
+
+    name: str
+    weights: Weights
+    expires_at: float = math.inf
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A request, and the circumstances for which its answer holds; they stay on the device."""
+
+    request: AdaptRequest
+    place: Sketch
+    by_hand: int
+
+
+class Runtime:
+    """One device: a model, its recent data, perhaps a cloud. Many threads may call every method.
+
+    It starts with the base model. Without a cloud it lives on the prototypes of its bundle, picked after a jump or by
+    `adapt`. A cloud that is absent, slow or wrong never shows in `predict`: the edit in force stays, `status` says why.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        cloud: Cloud | None = None,
+        policy: Policy | None = None,
+        *,
+        executor: Executor | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        options: Options = Options(),
+    ) -> None:
+        """BundleError where the bundle's graph is not what the bundle says.
+
+        `policy` says when to ask (`Standard` if not given); `executor` runs the requests (a thread of its own if not
+        given; a given one is not shut down).
+        """
+        self._bundle = bundle
+        self._cloud = cloud
+        self._clock = clock
+        self._model = DeviceModel(bundle, options.threads)
+        self._workshop = Workshop(bundle, self._model, clock)
+        self._present = Present(bundle, options.sketch_share)
+        self._background = Background(executor)
+        self._base = self._in_force = _InForce("base", self._model.weights(None))
+        self._lock = threading.Lock()  # of the four below and of replacing `_in_force`; short, never during a run
+        self._schedule = Schedule(policy or Standard(), options.backoff, clock)
+        self._status = Status("base", bundle.bank.version)
+        self._by_hand = 0  # how often `use` was called
+
+    def predict(self, x: Array) -> Array:
+        """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force.
+
+        DataError where x is something else. Where x completes a window of another domain than the last, the nearest
+        prototype comes into force and its logits are returned. Never raises, nor waits, because of the cloud.
+        """
+        now = self._in_force
+        logits, moments = self._model.run(x, now.weights)
+        with self._lock:
+            self._schedule.saw(len(x))
+        if self._present.watch(x, moments):
+            logits = self._follow_jump(x, now, logits, moments)
+        else:
+            self._remember(x, now, logits, moments)
+        self._ask_when_due()
+        return logits
+
+    def observe(self, x: Array) -> None:
+        """Take samples x (N, *input_shape) as all that is known of the present, without predicting: their statistics
+        replace what was remembered, and they are the window that the next one is compared with.
+
+        To adapt to a window before predicting it: ``observe(x)``, ``adapt()``, ``predict(x)``. DataError as `predict`.
+        """
+        logits, moments = self._model.run(x, self._base.weights)
+        self._present.restart(x, moments, logits)
+
+    def adapt(self) -> Status:
+        """Ask the cloud now, wait, put its answer in force, and return the status: no `reason` if that worked.
+
+        Without a cloud, put the nearest prototype in force. A request in flight is waited for. Never raises because of
+        the cloud.
+        """
+        with self._background.turn():
+            if self._cloud is None:
+                self._pick_prototype()
+            else:
+                self._ask(self._cloud)
+        return self.status()
+
+    def use(self, edit: Edit | None) -> None:
+        """Put an edit in force by hand, or the base model for None; a request in flight then changes nothing.
+
+        EditError where the edit does not fit the model or gives logits that are not finite on the last batch. A jump,
+        or the answer to a later request, replaces it.
+        """
+        weights = self._base.weights if edit is None else self._model.weights(edit)
+        if edit is not None and len(self._present.last_x):
+            shadow_trial(self._model, weights, self._present.last_x)
+        with self._lock:
+            self._by_hand += 1
+            self._schedule.settled()
+            self._put(self._base if edit is None else _InForce("by hand", weights))
+
+    def status(self) -> Status:
+        """Return what is in force, and what became of the requests so far."""
+        with self._lock:
+            return self._status
+
+    def close(self) -> None:
+        """Ask no more, and wait for a request in flight to end. Predictions still work."""
+        self._background.close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _follow_jump(self, x: Array, now: _InForce, logits: Array, moments: Array) -> Array:
+        """Put the prototype in force that is nearest to the window that jumped; return its logits (N, C) of x."""
+        logits, moments = self._under_base(x, now, logits, moments)
+        self._present.begin_domain(x, moments, logits)
+        with self._lock:
+            self._schedule.jumped()
+            self._status = replace(self._status, jumps=self._status.jumps + 1)
+        try:
+            candidate = self._nearest(x)
+        except PersonaError as error:  # the edit in force is of another domain: the base model is the safer one
+            self._refuse(error)
+            with self._lock:
+                self._put(self._base)
+            return logits
+        logger.info("the data jumped to another domain; %s is nearest", candidate.name)
+        with self._lock:
+            self._put(_InForce(candidate.name, candidate.weights))
+        return candidate.logits
+
+    def _remember(self, x: Array, now: _InForce, logits: Array, moments: Array) -> None:
+        if now.weights is not self._base.weights:
+            x = x[self._present.share(len(x))]
+        if len(x):
+            logits, moments = self._under_base(x, now, logits, moments)
+            self._present.remember(x, moments, logits)
+
+    def _under_base(self, x: Array, now: _InForce, logits: Array, moments: Array) -> tuple[Array, Array]:
+        """Return logits and moments of x under base weights, given those under the edit in force."""
+        if now.weights is self._base.weights:
+            return logits, moments
+        return self._model.run(x, self._base.weights)
+
+    def _nearest(self, x: Array) -> Candidate:
+        prototype = self._bundle.bank.nearest(self._present.features())
+        return self._workshop.make(prototype, None, x)
+
+    def _pick_prototype(self) -> None:
+        try:
+            if not len(self._present):
+                raise DataError("no samples are remembered, so no prototype is nearest; predict or observe some first")
+            candidate = self._nearest(self._present.last_x)
+        except PersonaError as error:
+            self._refuse(error)
+            return
+        start = self._clock()
+        with self._lock:
+            self._put(_InForce(candidate.name, candidate.weights))
+            self._status = replace(self._status, reason="", apply_time=candidate.apply_time(start, self._clock()))
+
+    def _ask_when_due(self) -> None:
+        """Start a request in the background, unless one is in flight or none is due."""
+        if self._cloud is None:
+            return
+        try:
+            self._background.start_if(self._is_due, partial(self._ask, self._cloud))
+        except PersonaError as error:
+            self._fail(error)
+
+    def _is_due(self) -> bool:
+        count = len(self._present)
+        with self._lock:
+            return count >= self._bundle.support[0] and self._schedule.due(count, self._in_force.expires_at)
+
+    def _ask(self, cloud: Cloud) -> None:
+        """Ask, and put the answer in force; whatever goes wrong leaves the edit in force and becomes the reason."""
+        count, least = len(self._present), self._bundle.support[0]
+        if count < least:
+            self._refuse(f"{count} samples are remembered; the adapter needs {least}: predict or observe more")
+            return
+        with self._lock:
+            self._schedule.tried()
+            by_hand = self._by_hand
+        request, place = self._present.question()
+        try:
+            reply = self._exchange(cloud, request)
+            check_reply(reply, self._bundle)
+            candidate = self._workshop.make(reply.prototype, reply.residual, self._present.last_x)
+        except PersonaError as error:
+            self._fail(error)
+            return
+        except Exception as error:  # a cloud is anybody's code, and no fault of it may reach a prediction
+            logger.exception("the cloud raised an error that is none of persona's")
+            self._fail(f"the cloud raised {error!r}")
+            return
+        self._swap(_Question(request, place, by_hand), reply, candidate)
+
+    def _exchange(self, cloud: Cloud, request: AdaptRequest) -> AdaptReply:
+        sent = len(request.encode())
+        with self._lock:
+            self._status = replace(self._status, asks=self._status.asks + 1, bytes_up=self._status.bytes_up + sent)
+        start = self._clock()
+        reply = cloud.adapt(request, self._bundle.decoder.code_shape)
+        latency_s = self._clock() - start
+        received = len(reply.encode())
+        with self._lock:
+            replies, bytes_down = self._status.replies + 1, self._status.bytes_down + received
+            self._status = replace(self._status, replies=replies, bytes_down=bytes_down, latency_s=latency_s)
+        return reply
+
+    def _swap(self, question: _Question, reply: AdaptReply, candidate: Candidate) -> None:
+        start = self._clock()
+        late = ""
+        with self._lock:
+            if self._by_hand != question.by_hand:
+                late = "an answer came after an edit was put in force by hand; it is not used"
+            elif self._present.has_left(question.place):
+                late = "an answer came late: the data has left the domain that it was asked for; it is not used"
+                self._schedule.came_late()
+            else:
+                expires_at = start + reply.expires_s if reply.expires_s else math.inf
+                self._put(_InForce(candidate.name, candidate.weights, expires_at))
+                self._schedule.settled()
+                self._status = replace(self._status, reason="", apply_time=candidate.apply_time(start, self._clock()))
+        if late:
+            self._refuse(late)
+        else:
+            logger.info("%s came into force", candidate.name)
+
+    def _put(self, in_force: _InForce) -> None:
+        """Swap the one reference that predictions read. The lock is held."""
+        self._in_force = in_force
+        self._status = replace(self._status, in_force=in_force.name)
+
+    def _fail(self, reason: object) -> None:
+        with self._lock:
+            self._schedule.failed()
+        self._refuse(reason)
+
+    def _refuse(self, reason: object) -> None:
+        """Note why nothing changed, and count it."""
+        logger.warning("%s stays in force: %s", self._in_force.name, reason)
+        with self._lock:
+            self._status = replace(self._status, refused=self._status.refused + 1, reason=str(reason))

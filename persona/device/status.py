@@ -1,0 +1,41 @@
+"""What a device says about itself: what is in force, what became of its requests, how long an edit took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ApplyTime:
+    """Microseconds from a reply to its edit in force, part by part.
+
+    `decode_us` code → edit; `check_us` the edit against spec and bounds, W + Δ computed and made ready; `trial_us` the
+    shadow trial on the last batch; `swap_us` the test for a late answer and the exchange of one reference.
+    """
+
+    decode_us: float
+    check_us: float
+    trial_us: float
+    swap_us: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """A device at one moment.
+
+    `in_force` is ``base``, ``prototype 3``, ``prototype 3 + residual`` or ``by hand``. `asks` requests made, `replies`
+    answers received, `refused` requests that changed nothing, `reason` why the last one did not, empty where
+    it did. `bytes_up` and `bytes_down` count message bodies. `latency_s` from the last request to its answer.
+    """
+
+    in_force: str
+    bank_version: int
+    asks: int = 0
+    replies: int = 0
+    refused: int = 0
+    reason: str = ""
+    jumps: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    apply_time: ApplyTime | None = None
+    latency_s: float | None = None
