@@ -50,7 +50,7 @@ class AdaptRequest:
         """Return the request as bytes; WireError where it cannot be said."""
         if self.context not in _CONTEXTS:
             raise WireError(f"a request's context is {self.context!r}; wanted one of {', '.join(_CONTEXTS)}")
-        values = np.ascontiguousarray(self.values)
+        values = np.asarray(self.values)
         dtype = values.dtype.newbyteorder("<")
         if dtype not in _DTYPES or not 1 <= values.ndim <= _MAX_AXES or not values.size:
             raise WireError(
