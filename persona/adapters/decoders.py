@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from persona.decoder import Decoder, DensePart, KernelPart, Part
+from persona.decoder import Decoder, DensePart, KernelPart
 from persona.edit import Array
 from persona.errors import SpecError
 from persona.spec import ModelSpec, TensorSpec
@@ -35,7 +35,7 @@ class DenseMap(nn.Module):
         """Map codes to flat relative deltas."""
         return z @ self.weight + self.bias
 
-    def to_part(self, bound: float) -> Part:
+    def to_part(self, bound: float) -> DensePart:
         """Return the numpy twin, scaled to the tensor."""
         return DensePart(_array(self.weight, bound), _array(self.bias, bound))
 
@@ -59,7 +59,7 @@ class KernelMap(nn.Module):
         v = (z @ self.right + self.right_bias).reshape(len(z), -1, self.rank)
         return torch.bmm(u, v.transpose(1, 2)).flatten(1) * self.scale
 
-    def to_part(self, bound: float) -> Part:
+    def to_part(self, bound: float) -> KernelPart:
         """Return the numpy twin, scaled to the tensor."""
         factor = bound * self.scale
         left, left_bias = _array(self.left, factor), _array(self.left_bias, factor)

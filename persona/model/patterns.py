@@ -66,6 +66,7 @@ def _no_match(pattern: str, matches: Sequence[str], leaves: Mapping[str, nn.Modu
     if matches:
         kind = type(leaves[matches[0]]).__name__
         return f"pattern {pattern!r} matches {matches[0]!r}, a {kind} without parameters: there is nothing to edit"
-    editable = [name for name, layer in leaves.items() if type(layer) in EDITABLE]
+    weighty = ((name, layer) for name, layer in leaves.items() if any(True for _ in layer.parameters()))
+    editable = [name for name, layer in weighty if type(layer) in EDITABLE]
     offered = ", ".join(editable[:12]) or "none"
     return f"pattern {pattern!r} matches no layer of this model; layers that can be edited: {offered}"

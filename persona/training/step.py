@@ -49,7 +49,7 @@ class Learner:
     centres: Centres
     loss: Loss = F.cross_entropy
 
-    def codes(self, support: Shaped[Tensor, "b s ..."]) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "n c"]]:
+    def codes(self, support: Shaped[Tensor, "b s ..."]) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b*s k"]]:
         """Return the codes of B support sets and the base model's logits (B·S, C) on them."""
         logits, moments = self.model(support.flatten(0, 1))
         if self.adapter.context == "samples":
