@@ -1,6 +1,6 @@
 """Your own torch module, your own data: train an adapter, export a bundle, serve it, adapt a device.
 
-The world: sensors of which half are wired backwards. A single reading hardly tells which; thirty-two do.
+The world: sensors of which half are wired backwards. A single reading hardly tells which; sixty-four do.
 Run with ``python examples/own_model.py``.
 """
 
@@ -25,7 +25,7 @@ def readings(wiring: int, count: int, rng: np.random.Generator) -> tuple[np.ndar
     """Return readings (count, 8) and labels of one sensor, whose wiring is 1 or −1."""
     x = rng.normal(size=(count, 8)).astype(np.float32)
     y = (wiring * x[:, 1:5].sum(axis=1) > 0).astype(np.int64)
-    x[:, 0] += 0.5 * wiring  # the only trace of the wiring
+    x[:, 0] += 0.3 * wiring  # the only trace of the wiring
     return x, y
 
 
@@ -33,7 +33,7 @@ def main() -> tuple[float, float]:
     """Return the accuracy on a sensor wired backwards, without and with its edit."""
     rng = np.random.default_rng(0)
     devices = {f"sensor-{i}": readings(1 - 2 * (i % 2), 400, rng) for i in range(40)}
-    episodes = GroupedEpisodes(devices, tasks=16, support=32, query=32)
+    episodes = GroupedEpisodes(devices, tasks=16, support=64, query=32)
 
     net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 2))  # any module that returns logits (N, classes)
     train_base(net, episodes, Schedule(steps=100))
@@ -45,11 +45,11 @@ def main() -> tuple[float, float]:
         bundle = Path(folder, "bundle")
         export_bundle(learner, episodes, bundle, prototypes=2)
         service = ServiceProcess(bundle, Path(folder, "service.log"))
-        with service, Runtime(read_bundle(bundle), HttpCloud(service.url)) as runtime:
-            x, y = readings(-1, 64, rng)
-            before = float((runtime.predict(x[:32]).argmax(axis=1) == y[:32]).mean())
+        with service, HttpCloud(service.url) as cloud, Runtime(read_bundle(bundle), cloud) as runtime:
+            x, y = readings(-1, 400, rng)
+            before = float((runtime.predict(x[:200]).argmax(axis=1) == y[:200]).mean())
             runtime.adapt()  # an app need not call this: predict asks by itself, in the background
-            after = float((runtime.predict(x[32:]).argmax(axis=1) == y[32:]).mean())
+            after = float((runtime.predict(x[200:]).argmax(axis=1) == y[200:]).mean())
     return before, after
 
 

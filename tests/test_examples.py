@@ -21,8 +21,8 @@ def load(name: str) -> ModuleType:
 
 def test_own_model_adapts_a_sensor_that_is_wired_backwards() -> None:
     before, after = load("own_model").main()
-    assert before < 0.5, "the world is not hard enough: the unedited model should fail here"
-    assert after > 0.8
+    assert before < 0.7, "the world is not hard enough: the unedited model should fail here"
+    assert after > 0.9
 
 
 def test_examples_stay_short() -> None:

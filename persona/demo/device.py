@@ -55,8 +55,8 @@ class Device:
         self._model = DeviceModel(bundle)
         self._base: Weights = self._model.weights(None)
         self._mean: Weights = self._model.weights(controls.mean_edit)
-        self._same = Runtime(bundle, HttpCloud(url))
-        self.causal = Runtime(bundle, HttpCloud(url))
+        self._clouds = HttpCloud(url), HttpCloud(url)
+        self._same, self.causal = (Runtime(bundle, cloud) for cloud in self._clouds)
 
     def meet(self, window: Window) -> dict[str, Any]:
         """Predict one window in every way and return its record."""
@@ -79,9 +79,9 @@ class Device:
         }
 
     def close(self) -> None:
-        """Let requests in flight end."""
-        self._same.close()
-        self.causal.close()
+        """Let requests in flight end, and close the connections."""
+        for part in (self._same, self.causal, *self._clouds):
+            part.close()
 
 
 def run_device(

@@ -35,7 +35,7 @@ class Schedule:
     """How long and how fast: AdamW under a one-cycle learning rate, gradients clipped at norm 1."""
 
     steps: int = 800
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 0.01
     seed: int = 0
 
