@@ -13,7 +13,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 # The same examples in every run, and no deadline: a busy machine is not a bug.
-settings.register_profile("persona", derandomize=True, deadline=None, max_examples=60)
+settings.register_profile("persona", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("persona")
 
 
