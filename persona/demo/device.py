@@ -9,7 +9,7 @@ scoring alone.
 from __future__ import annotations
 
 import json
-import resource
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -94,9 +94,19 @@ def run_device(
     device.close()
     yield {
         "domains": [domain.name for domain in stream.domains],
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rss_mb": peak_memory_mb(),
         "torch_imported": "torch" in sys.modules,
     }
+
+
+def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float:
+    """Return the most resident memory this process ever had, in MB; NaN where the system does not say.
+
+    Not ``ru_maxrss``: on Linux that starts from the peak of the process that forked this one.
+    """
+    lines = status.read_text().splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return peaks[0] if peaks else math.nan
 
 
 def _facts(status: Status) -> dict[str, Any]:

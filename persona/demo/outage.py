@@ -15,6 +15,7 @@ class Outage:
 
     def __init__(self, service: ServiceProcess, watched: Path, windows: int) -> None:
         self._service, self._watched = service, watched
+        self._windows = windows
         self._kill_at, self._start_at = windows // 3, 2 * windows // 3
         self._killed: int | None = None
         self._back: int | None = None
@@ -30,13 +31,13 @@ class Outage:
             self._back = done
 
     def figures(self, devices: Sequence[Path]) -> dict[str, Any]:
-        """Return when it was, what failed meanwhile, and whether every device adapted again."""
+        """Return when it was, what failed, the windows left unpredicted, and whether every device adapted again."""
         streams = [read_device(path)[0] for path in devices]
         return {
             "killed_at_window": self._killed,
             "back_at_window": self._back,
             "failed_requests": sum(records[-1][way]["refused"] for records in streams for way in ("same", "causal")),
-            "device_errors": 0,  # a device that errs ends early, and `read_device` raises
+            "device_errors": sum(self._windows - len(records) for records in streams),
             "adapted_again": all(self._again(records) for records in streams),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import time
@@ -161,7 +162,7 @@ def results(
         "seeds": dict(run.facts["seeds"]),
         "seconds": {**seconds, "total": sum(seconds.values())},
         "versions": versions(),
-        "machine": {"cores": torch.get_num_threads(), "processor": platform.machine(), "system": platform.system()},
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "system": platform.system()},
     }
 
 

@@ -93,7 +93,9 @@ def calibrate_jump(spec: SketchSpec, windows: list[tuple[Sketch, Sketch]]) -> Ju
     distances = np.sqrt(np.mean((differences / noise) ** 2, axis=1))
     threshold = float(np.quantile(distances, JUMP_QUANTILE))
     if not threshold > 0:
-        raise ExportError("windows of one device never differ, so no jump can be told; give episodes of distinct samples")
+        raise ExportError(
+            "windows of one device never differ, so no jump can be told; give episodes of distinct samples"
+        )
     window = min(min(a.count, b.count) for a, b in windows)
     return JumpSpec(noise, threshold, window)
 

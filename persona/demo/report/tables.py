@@ -82,7 +82,11 @@ def _travel_rows(results: Results) -> Iterator[list[str]]:
 def _device_rows(results: Results) -> Iterator[list[str]]:
     apply, bundle = results["apply_us"], results["bundle"]
     parts = ", ".join(f"{name} {microseconds(value)}" for name, value in apply["parts"].items())
-    yield ["applying an edit, median", microseconds(apply["p50"]), f"99 % within {microseconds(apply['p99'])}; {parts}"]
+    yield [
+        "applying an edit, median",
+        microseconds(apply["p50"]),
+        f"99 % within {microseconds(apply['p99'])}, without the trial; {parts}",
+    ]
     memory = [device["rss_mb"] for device in results["devices"]]
     most = f"at most {max(memory):.0f} MB" if memory else "no device was recorded"
     yield ["memory of a device's process, mean", f"{mean(memory):.0f} MB" if memory else "not measured", most]
