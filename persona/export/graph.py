@@ -53,8 +53,13 @@ class _EncoderGraph(nn.Module):
 def model_graph(model: EditableModel) -> bytes:
     """Return the model as an ONNX graph.
 
-    ExportError where torch cannot trace it, or an editable tensor has no influence on the outputs.
+    ExportError where torch cannot trace it, an editable tensor is not float32 or has no influence on the outputs.
     """
+    for name, value in model.base_weights().items():
+        if value.dtype != torch.float32:
+            raise ExportError(
+                f"{name!r} is {value.dtype}; devices edit in float32: export a model made of module.float()"
+            )
     x = torch.zeros(2, *model.input_shape)
     weights = list(model.base_weights().values())
     batch = {0: torch.export.Dim("N", min=1)}
@@ -106,6 +111,15 @@ def _export(
         raise ExportError("torch returned no ONNX program")
     proto = program.model_proto
     proto.ir_version = IR_VERSION
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported graph is not valid: {_root_of(error)}; compute in float32") from error
+    _check_inputs(proto, names)
+    return bytes(proto.SerializeToString())
+
+
+def _check_inputs(proto: onnx.ModelProto, names: list[str]) -> None:
     used = {name for node in proto.graph.node for name in node.input}
     idle = [name for name in names if name not in used]
     if idle:
@@ -113,7 +127,6 @@ def _export(
     found = [value.name for value in proto.graph.input]
     if found != names:
         raise ExportError(f"the exported graph has the inputs {found}; wanted {names}")
-    return bytes(proto.SerializeToString())
 
 
 def _root_of(error: BaseException) -> str:
