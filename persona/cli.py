@@ -73,6 +73,7 @@ def train(
     A static control is trained on the same shifts, with the same images and passes: a gain is then adaptation.
     Next: `persona export RUN --out BUNDLE`.
     """
+    from persona.files import check_writable
     from persona.progress import phases, table_of
     from persona.training.checkpoint import save_run
     from persona.training.recipe import Recipe
@@ -81,6 +82,8 @@ def train(
     world = _task(task, data)
     patterns = tuple(editable or world.editable)
     recipe = Recipe(backbone or world.backbone, patterns, encoder, transfer=transfer, decoder=decoder)
+    recipe.build_model(recipe.build_base(), world.input_shape)  # a wrong pattern is told now, not after the training
+    check_writable(out)
     with phases() as progress:
         run = train_run(world, recipe, Budget(base_steps, steps, base, seed), progress)
     origin = {"name": task, "data": None if data is None else str(data.resolve())}
@@ -176,6 +179,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
     else:
+        typer.echo(f"fingerprint: {facts['fingerprint']}")
         _show(*tables_of(facts))
 
 

@@ -63,3 +63,12 @@ def _fill(temporary: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.chmod(0o644)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ExportError where a folder cannot be made or written: to be told before long work rather than after it."""
+    path = folder / "probe"
+    try:
+        _reserve(path).unlink()
+    except OSError as error:
+        raise ExportError(f"folder {folder} cannot be written: {error.strerror or error}; choose another") from error

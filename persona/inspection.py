@@ -56,7 +56,6 @@ def facts_of(bundle: Bundle) -> dict[str, Any]:
 def tables_of(facts: Mapping[str, Any]) -> list[Table]:
     """Return the facts as tables for a terminal."""
     head = _table("Bundle", "what", "value")
-    head.add_row("fingerprint", facts["fingerprint"])
     head.add_row("input", str(tuple(facts["input_shape"])))
     head.add_row("adapter reads", f"{facts['context']} of {facts['support'][0]} to {facts['support'][1]} samples")
     head.add_row("sketch", f"{facts['features']} features from {', '.join(t['name'] for t in facts['taps'])}")

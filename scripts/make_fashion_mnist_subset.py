@@ -43,9 +43,7 @@ def main() -> None:
 
 def first_of_each_class(labels: npt.NDArray[np.uint8], per_class: int) -> npt.NDArray[np.intp]:
     """Positions of the first `per_class` images of every class, in file order."""
-    return np.sort(
-        np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)])
-    )
+    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)]))
 
 
 def idx_bytes(array: npt.NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from persona.demo.report import write_report
 from persona.demo.run import Fleet, export_run, results, stream, timed, write_results
+from persona.files import check_writable
 from persona.progress import bars, phases
 from persona.tasks.vision.task import VisionTask
 from persona.training.checkpoint import save_run
@@ -23,6 +24,7 @@ def run_demo(
     seconds: dict[str, float] = {}
     task = VisionTask(data)
     recipe = Recipe(task.backbone, task.editable)
+    check_writable(folder)
     budget = Budget(base_steps=30, adapter_steps=30, seed=seed) if quick else Budget(seed=seed)
     fleet = Fleet(shifting=devices, seed=seed + 7)
     if quick:

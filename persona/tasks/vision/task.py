@@ -30,9 +30,7 @@ class VisionTask:
 
     def training(self) -> EpisodeSampler:
         """Episodes of training pictures under seen shifts."""
-        return EpisodeSampler(
-            self.images.train, "seen", self.tasks, self.window, self.window, self.skewed_share
-        )
+        return EpisodeSampler(self.images.train, "seen", self.tasks, self.window, self.window, self.skewed_share)
 
     def validation(self) -> EpisodeSampler:
         """Episodes of held-back pictures under seen shifts, all classes alike."""
