@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -95,15 +96,10 @@ class EditableModel(nn.Module):
     def _run(self, x: Tensor, weights: Mapping[str, Tensor]) -> Output:
         taps = {tap.name: tap for tap in self.taps}
         moments: dict[str, Tensor] = {}
-
-        def see(name: str, value: Tensor) -> None:
-            if name in taps:
-                moments[name] = tap_moments(taps[name], value)
-
         # The edited layers are watched too: torch's fused transformer layers read weights past their Linears, but
         # never where one of them has a hook.
         names = dict.fromkeys([*taps, *(layer.name for layer in self.spec.layers)])
-        with watching(self.module, names, see):
+        with watching(self.module, names, partial(_take, taps, moments)):
             # A tied weight is edited under the name given, and nowhere else.
             logits = functional_call(self.module, dict(weights), (x,), tie_weights=False)
         return Output(logits, torch.cat([moments[name] for name in taps], dim=1))
@@ -118,6 +114,11 @@ class EditableModel(nn.Module):
                 raise EditError(
                     f"edit of {name!r} has shape {tuple(value.shape)}; wanted {shape}, or (devices, …) of that"
                 )
+
+
+def _take(taps: Mapping[str, Tap], moments: dict[str, Tensor], name: str, value: Tensor) -> None:
+    if name in taps:
+        moments[name] = tap_moments(taps[name], value)
 
 
 def _trace(module: nn.Module, example: Tensor) -> tuple[dict[str, Tensor], Tensor]:

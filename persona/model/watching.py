@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,23 +19,30 @@ def watching(module: nn.Module, names: Iterable[str], see: See) -> Iterator[None
 
     At that moment, not after the pass: a later layer may overwrite its input in place.
     """
-    seen: set[str] = set()
-
-    def hook_for(name: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], by_name: dict[str, Any]) -> None:
-            first = next(iter((*inputs, *by_name.values())), None)
-            if name not in seen and isinstance(first, Tensor):
-                seen.add(name)
-                see(name, first)
-
-        return hook
-
-    handles = [module.get_submodule(name).register_forward_pre_hook(hook_for(name), with_kwargs=True) for name in names]
+    hooks = {name: _FirstInput(name, see) for name in names}
+    handles = [
+        module.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True) for name, hook in hooks.items()
+    ]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+@dataclass
+class _FirstInput:
+    """The hook of one module."""
+
+    name: str
+    see: See
+    seen: bool = False
+
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...], by_name: dict[str, Any]) -> None:
+        first = next(iter((*inputs, *by_name.values())), None)
+        if not self.seen and isinstance(first, Tensor):
+            self.seen = True
+            self.see(self.name, first)
 
 
 @contextmanager
