@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from persona.errors import CatalogError, PersonaError
+from persona.errors import PersonaError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -153,17 +153,9 @@ def device(
 
     It runs the same runtime as an app would, without torch. Labels are used for scoring alone.
     """
-    from persona.demo.device import Controls, Device, run_device, write_lines
-    from persona.device import fetch_bundle
-    from persona.tasks.vision.data import load_test_images
-    from persona.tasks.vision.streams import StreamShape, make_streams
+    from persona.demo.device import DevicePlan, stream_device
 
-    shape = StreamShape(windows_per_segment=windows_per_segment, labels=labels)
-    stream = make_streams(load_test_images(data), split, index + 1, seed, shape)[index]
-    bundle = fetch_bundle(service)
-    if bundle is None:
-        raise CatalogError(f"{service} offers no bundle")
-    write_lines(run_device(Device(bundle, Controls.read(controls), service), stream, pause), out)
+    stream_device(DevicePlan(service, out, controls, index, split, labels, windows_per_segment, pause, data, seed))
 
 
 @app.command()

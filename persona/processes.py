@@ -37,8 +37,17 @@ class ServiceProcess:
         """Start it and wait until it listens; ServiceError where it does not."""
         port_file = self._log.with_suffix(".port")
         port_file.unlink(missing_ok=True)
-        arguments = ["serve", str(self._bundle), "--port", str(self._port), "--port-file", str(port_file)]
-        self._process = start_persona(arguments, self._log)
+        arguments = [
+            "-m",
+            "persona",
+            "serve",
+            str(self._bundle),
+            "--port",
+            str(self._port),
+            "--port-file",
+            str(port_file),
+        ]
+        self._process = start_python(arguments, self._log)
         process = self._process
         wait_until(lambda: port_file.exists() or process.poll() is not None, START_S)
         if not port_file.exists():
@@ -68,13 +77,16 @@ class ServiceProcess:
             self._process = None
 
 
-def start_persona(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start ``python -m persona …`` with one thread for numerics; its output goes to a log file."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def start_python(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start this Python with one thread for numerics and small pools of memory; its output goes to a log file.
+
+    Many small processes share a machine here: one malloc arena for all threads, and large blocks go back at once.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "persona", *arguments],
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -15,16 +15,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
 
 from persona.bundle import Bundle, read_file
-from persona.device import DeviceModel, HttpCloud, Runtime, Status
+from persona.device import DeviceModel, HttpCloud, Runtime, Status, fetch_bundle
 from persona.device.model import Weights
 from persona.edit import Array, Edit
-from persona.tasks.vision.streams import DeviceStream, Window
+from persona.errors import CloudError
+from persona.tasks.vision.data import load_test_images
+from persona.tasks.vision.shifts import Split
+from persona.tasks.vision.streams import DeviceStream, StreamShape, Window, make_streams
 
 ROWS = ("static", "base", "mean_edit", "adapted", "adapted_causal")
 
@@ -41,6 +44,7 @@ class Controls:
         """Read what the demo wrote to a folder; BundleError or EditError where it is absent or damaged."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # as `DeviceModel`: memory before speed
         session = onnxruntime.InferenceSession(read_file(folder / "static.onnx"), options)
         edit = Edit.from_bytes(read_file(folder / "mean_edit.safetensors"))
         return cls(lambda x: np.asarray(session.run(["logits"], {"x": x})[0]), edit)
@@ -82,6 +86,45 @@ class Device:
         """Let requests in flight end, and close the connections."""
         for part in (self._same, self.causal, *self._clouds):
             part.close()
+
+
+@dataclass(frozen=True)
+class DevicePlan:
+    """What one device process is to do: its service, its files, its stream."""
+
+    service: str
+    out: Path
+    controls: Path
+    index: int = 0
+    split: Split = "seen"
+    labels: Literal["iid", "skew"] = "iid"
+    windows_per_segment: int = 10
+    pause_s: float = 0.0
+    data: Path | None = None
+    seed: int = 0
+
+    def to_json(self) -> str:
+        """Return the plan as one argument of a command line."""
+        return json.dumps({name: str(v) if isinstance(v, Path) else v for name, v in vars(self).items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> DevicePlan:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        paths = {name: Path(values[name]) for name in ("out", "controls", "data") if values[name] is not None}
+        return cls(**{**values, **paths})
+
+
+def stream_device(plan: DevicePlan) -> None:
+    """Fetch the bundle, stream, and write records; CloudError, BundleError or DataError where one is not there."""
+    shape = StreamShape(windows_per_segment=plan.windows_per_segment, labels=plan.labels)
+    images = load_test_images(plan.data)
+    stream = make_streams(images, plan.split, plan.index + 1, plan.seed, shape)[plan.index]
+    bundle = fetch_bundle(plan.service)
+    if bundle is None:  # said only to who names a bundle that it has
+        raise CloudError(f"{plan.service} offers no bundle")
+    device = Device(bundle, Controls.read(plan.controls), plan.service)
+    write_lines(run_device(device, stream, plan.pause_s), plan.out)
 
 
 def run_device(
@@ -132,3 +175,7 @@ def write_lines(records: Iterator[dict[str, Any]], path: Path) -> None:
         for record in records:
             file.write(json.dumps(record) + "\n")
             file.flush()
+
+
+if __name__ == "__main__":  # as the demo starts it: the command line's own parsing takes 12 MB that no app would spend
+    stream_device(DevicePlan.from_json(sys.argv[1]))

@@ -27,7 +27,9 @@ def run_demo(
     check_writable(folder)
     budget = Budget(base_steps=30, adapter_steps=30, seed=seed) if quick else Budget(seed=seed)
     fleet = Fleet(shifting=devices, seed=seed + 7)
-    if quick:
+    if kill_service:  # time enough for a service to start again, and for devices to notice
+        fleet = replace(fleet, pause_s=0.5)
+    elif quick:
         fleet = replace(fleet, windows_per_segment=4)
     with timed(seconds, "train"), phases() as progress:
         run = train_run(task, recipe, budget, progress)

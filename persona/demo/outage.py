@@ -11,12 +11,12 @@ from persona.processes import ServiceProcess
 
 
 class Outage:
-    """Kills the service when the device it watches is a third through its stream, and starts it at two thirds."""
+    """Kills the service when the device it watches is a quarter through its stream; starts it at three eighths."""
 
     def __init__(self, service: ServiceProcess, watched: Path, windows: int) -> None:
         self._service, self._watched = service, watched
         self._windows = windows
-        self._kill_at, self._start_at = windows // 3, 2 * windows // 3
+        self._kill_at, self._start_at = windows // 4, 3 * windows // 8
         self._killed: int | None = None
         self._back: int | None = None
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from persona.bundle import CLOUD_FILE, DEVICE_FILE, Bundle
+from persona.demo.device import DevicePlan
 from persona.demo.outage import Outage, count_lines
 from persona.demo.results import stream_figures
 from persona.edit import Edit
@@ -26,12 +27,15 @@ from persona.export.build import collect_windows, export_bundle, sketch_spec
 from persona.export.graph import bake, model_graph
 from persona.files import write_whole
 from persona.model.editable import EditableModel
-from persona.processes import ServiceProcess, start_persona, wait_until
+from persona.processes import ServiceProcess, start_python, wait_until
 from persona.tasks.base import Task
+from persona.tasks.vision.shifts import Split
 from persona.training.checkpoint import Run
 
 # How long the devices may take to stream; a hung device is an error, not a wait without end.
 STREAM_S = 600.0
+# Windows whose edits make the mean edit.
+MEAN_WINDOWS = 256
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Fleet:
         """Windows a device: four segments."""
         return 4 * self.windows_per_segment
 
+    def plan(self, service: str, out: Path, index: int, split: Split, data: Path | None) -> DevicePlan:
+        """Return what one of the devices is to do; its controls lie beside the folder of its records."""
+        controls, per_segment = out.parent.parent / "controls", self.windows_per_segment
+        return DevicePlan(service, out, controls, index, split, "iid", per_segment, self.pause_s, data, self.seed)
+
 
 def export_run(run: Run, task: Task, folder: Path, prototypes: int = 16) -> Bundle:
     """Write a run's bundle to ``folder/bundle`` and its controls to ``folder/controls``."""
@@ -63,7 +72,7 @@ def export_run(run: Run, task: Task, folder: Path, prototypes: int = 16) -> Bund
 def mean_edit(run: Run, task: Task, bundle: Bundle) -> Edit:
     """Return the mean of the edits of training windows: one edit for everybody, the control."""
     rng = np.random.default_rng(1)
-    codes, _ = collect_windows(run.learner, sketch_spec(run.learner), task.training(), rng)
+    codes, _ = collect_windows(run.learner, sketch_spec(run.learner), task.training(), rng, MEAN_WINDOWS)
     return Edit.mean([bundle.decoder.decode(code) for code in codes])
 
 
@@ -82,10 +91,11 @@ def stream(
         clean = [records / f"clean-{i}.jsonl" for i in range(fleet.clean)]
         for path in [*shifting, *clean]:
             path.unlink(missing_ok=True)
+        splits: tuple[tuple[Split, list[Path]], ...] = (("seen", shifting), ("clean", clean))
         processes = [
-            _start_device(path, [service.url, *_stream_arguments(split, data, fleet)], folder)
-            for split, paths in (("seen", shifting), ("clean", clean))
-            for path in paths
+            _start_device(fleet.plan(service.url, path, index, split, data), folder)
+            for split, paths in splits
+            for index, path in enumerate(paths)
         ]
         event = Outage(service, shifting[0], fleet.windows) if outage else None
         _watch(processes, [*shifting, *clean], fleet.windows, event, tick)
@@ -95,16 +105,8 @@ def stream(
     return {**figures, "outage": None if event is None else event.figures(shifting)}
 
 
-def _start_device(path: Path, arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    index = path.stem.rpartition("-")[2]
-    wanted = ["device", *arguments, "--index", index, "--controls", str(folder / "controls"), "--out", str(path)]
-    return start_persona(wanted, folder / "logs" / f"{path.stem}.log")
-
-
-def _stream_arguments(split: str, data: Path | None, fleet: Fleet) -> list[str]:
-    arguments = ["--split", split, "--seed", str(fleet.seed), "--pause", str(fleet.pause_s)]
-    arguments += ["--windows-per-segment", str(fleet.windows_per_segment)]
-    return arguments if data is None else [*arguments, "--data", str(data)]
+def _start_device(plan: DevicePlan, folder: Path) -> subprocess.Popen[bytes]:
+    return start_python(["-m", "persona.demo.device", plan.to_json()], folder / "logs" / f"{plan.out.stem}.log")
 
 
 def _watch(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from persona.bundle import Bundle
@@ -11,6 +13,9 @@ from persona.errors import EditError, FingerprintMismatch
 from persona.jump import JumpSpec
 from persona.sketch import Sketch, SketchSpec
 from persona.wire import AdaptReply, same_bundle
+
+# What new samples are: no news, the end of the very first window, or of another domain.
+Arrival = Literal["within", "first", "jump"]
 
 
 class JumpTest:
@@ -29,8 +34,8 @@ class JumpTest:
         """Samples in the window under way: 0 just after one has closed."""
         return self._open.count
 
-    def watch(self, moments: Array) -> bool:
-        """Take moments (N, M) of new samples; return whether a window closed that is of another domain than the last.
+    def watch(self, moments: Array) -> Arrival:
+        """Take moments (N, M) of new samples; return whether a window closed that is the first, or of another domain.
 
         Small batches gather until they fill a window. A batch of a window's size or more is a window of its own,
         and what had gathered before it is dropped.
@@ -39,10 +44,12 @@ class JumpTest:
         whole = new.count >= self._jump.window
         self._open = new if whole else self._open.merge(new)
         if self._open.count < self._jump.window:
-            return False
+            return "within"
         before, self._closed = self._closed, self._open
         self._open = Sketch.empty(self._spec)
-        return self._jump.jumped(self._spec, before, self._closed)
+        if not before.count:
+            return "first"
+        return "jump" if self._jump.jumped(self._spec, before, self._closed) else "within"
 
     def restart(self, moments: Array) -> None:
         """Take moments (N, M) as the last window, whatever came before."""

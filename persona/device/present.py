@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.bundle import Bundle
-from persona.device.guard import JumpTest
+from persona.device.guard import Arrival, JumpTest
 from persona.device.recent import Recent
 from persona.edit import Array
 from persona.sketch import Sketch
@@ -41,8 +41,8 @@ class Present:
         """The last samples of the last batch, as many as the memory holds at most; none before the first."""
         return self._last_x
 
-    def watch(self, x: Array, moments: Array) -> bool:
-        """Return whether x completes a window of another domain than the last."""
+    def watch(self, x: Array, moments: Array) -> Arrival:
+        """Return whether x completes the first window, or one of another domain than the last."""
         with self._lock:
             self._keep_last(x)
             return self._jump_test.watch(moments)

@@ -15,7 +15,7 @@ from persona.bundle import Bundle
 from persona.device.background import Background
 from persona.device.candidate import Candidate, Workshop
 from persona.device.cloud import Cloud
-from persona.device.guard import check_reply, shadow_trial
+from persona.device.guard import Arrival, check_reply, shadow_trial
 from persona.device.model import DeviceModel, Weights
 from persona.device.policies import Backoff, Policy, Schedule, Standard
 from persona.device.present import Present
@@ -26,6 +26,8 @@ from persona.sketch import Sketch
 from persona.wire import AdaptReply, AdaptRequest
 
 logger = logging.getLogger(__name__)
+
+_ARRIVALS = {"first": "the first window is here", "jump": "the data jumped to another domain"}
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,17 @@ class Runtime:
     def predict(self, x: Array) -> Array:
         """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force.
 
-        DataError where x is something else. Where x completes a window of another domain than the last, the nearest
-        prototype comes into force and its logits are returned. Never raises, nor waits, because of the cloud.
+        DataError where x is something else. Where x completes the first window of a device at rest, or one of another
+        domain than the last, the nearest prototype comes into force and its logits are returned. Never raises, nor
+        waits, because of the cloud.
         """
         now = self._in_force
         logits, moments = self._model.run(x, now.weights)
         with self._lock:
             self._schedule.saw(len(x))
-        if self._present.watch(x, moments):
-            logits = self._follow_jump(x, now, logits, moments)
+        arrival = self._present.watch(x, moments)
+        if arrival == "jump" or (arrival == "first" and now is self._base):
+            logits = self._follow(arrival, x, now, logits, moments)
         else:
             self._remember(x, now, logits, moments)
         self._ask_when_due()
@@ -167,13 +171,13 @@ class Runtime:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _follow_jump(self, x: Array, now: _InForce, logits: Array, moments: Array) -> Array:
-        """Put the prototype in force that is nearest to the window that jumped; return its logits (N, C) of x."""
+    def _follow(self, arrival: Arrival, x: Array, now: _InForce, logits: Array, moments: Array) -> Array:
+        """Put the prototype in force that is nearest to a window of a domain that is new; return its logits of x."""
         logits, moments = self._under_base(x, now, logits, moments)
         self._present.begin_domain(x, moments, logits)
         with self._lock:
             self._schedule.jumped()
-            self._status = replace(self._status, jumps=self._status.jumps + 1)
+            self._status = replace(self._status, jumps=self._status.jumps + (arrival == "jump"))
         try:
             candidate = self._nearest(x)
         except PersonaError as error:  # the edit in force is of another domain: the base model is the safer one
@@ -181,7 +185,7 @@ class Runtime:
             with self._lock:
                 self._put(self._base)
             return logits
-        logger.info("the data jumped to another domain; %s is nearest", candidate.name)
+        logger.info("%s; %s is nearest", _ARRIVALS[arrival], candidate.name)
         with self._lock:
             self._put(_InForce(candidate.name, candidate.weights))
         return candidate.logits
@@ -283,7 +287,7 @@ class Runtime:
         if late:
             self._refuse(late)
         else:
-            logger.info("%s came into force", candidate.name)
+            logger.debug("%s came into force", candidate.name)
 
     def _put(self, in_force: _InForce) -> None:
         """Swap the one reference that predictions read. The lock is held."""

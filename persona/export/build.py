@@ -21,7 +21,7 @@ from persona.tasks.base import Episodes
 from persona.training.step import Learner, to_tensors
 
 # Windows behind the bank and the jump test; the share of windows within a domain that may raise a false alarm.
-WINDOWS = 512
+WINDOWS = 1024
 JUMP_QUANTILE = 0.95
 # Below this spread a feature says nothing about a jump, and must not be divided by.
 SMALLEST_NOISE = 1e-3

@@ -48,7 +48,7 @@ class AdapterConfig:
     training.
     """
 
-    schedule: Schedule = Schedule(steps=1200, learning_rate=2e-3)
+    schedule: Schedule = Schedule(steps=1000, learning_rate=5e-3)
     base: Literal["joint", "frozen"] = "joint"
     weights: LossWeights = field(default_factory=LossWeights)
     prototypes: int = 16

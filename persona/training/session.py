@@ -51,7 +51,7 @@ def train_run(task: Task, recipe: Recipe, budget: Budget, phases: Phases) -> Run
     static_history = train_base(static, task.training(), longer, phases("static control"))
 
     model = recipe.build_model(base, task.input_shape)
-    config = AdapterConfig(Schedule(budget.adapter_steps, 2e-3, seed=budget.seed + 1), budget.base)
+    config = AdapterConfig(Schedule(budget.adapter_steps, 5e-3, seed=budget.seed + 1), budget.base)
     learner, history = train_adapter(model, recipe.build_adapter(model), task.training(), config, phases("adapter"))
 
     batch = sample_many(task.validation(), VALIDATION_EPISODES, np.random.default_rng(budget.seed + 2))

@@ -34,7 +34,7 @@ class LossWeights:
     """
 
     unedited: float = 0.5
-    prototype_share: float = 0.2
+    prototype_share: float = 0.1
     size: float = 1e-3
 
 

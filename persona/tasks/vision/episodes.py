@@ -13,7 +13,7 @@ from persona.errors import DataError
 from persona.tasks.base import EpisodeBatch
 from persona.tasks.vision.data import ImageSet
 from persona.tasks.vision.labels import SKEW_CONCENTRATION, Indices, LabelDraw
-from persona.tasks.vision.shifts import FAMILIES, Family, Images, Split, sample_domain
+from persona.tasks.vision.shifts import FAMILIES, Domain, Family, Images, Split, sample_domain
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +21,7 @@ class EpisodeSampler:
     """Draws `tasks` episodes at a time, each in a new domain of `split`; support and query never share an image.
 
     `labels` is the share of tasks with a class mix of their own: "iid" is none of them, "skew" all, a number a part.
+    `clean` is the share of tasks without any shift.
     Raises DataError where a size is not positive, or the image set is too small for disjoint draws.
     """
 
@@ -31,8 +32,11 @@ class EpisodeSampler:
     query: int
     labels: Literal["iid", "skew"] | float = "iid"
     families: Mapping[str, Family] = field(default_factory=lambda: FAMILIES)
+    clean: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.clean <= 1.0:
+            raise DataError(f"the share of clean tasks is {self.clean}; wanted a number in [0, 1]")
         if min(self.tasks, self.support, self.query) < 1 or not 0.0 <= self._skewed_share <= 1.0:
             raise DataError(
                 f"episodes of {self.tasks} tasks, {self.support} support and {self.query} query images with labels "
@@ -63,7 +67,8 @@ class EpisodeSampler:
         return self._draw.iid(size, rng)
 
     def _shifted(self, task: Indices, rng: np.random.Generator) -> Images:
-        domain = sample_domain(rng, self.split, self.families)
+        clean = self.clean > 0 and rng.random() < self.clean
+        domain = Domain() if clean else sample_domain(rng, self.split, self.families)
         return domain.apply(self.images.images[task], rng)
 
     @cached_property
