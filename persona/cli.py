@@ -64,8 +64,8 @@ def train(
     ] = "shared",
     decoder: Annotated[Literal["kernel", "dense"], typer.Option(help="Low rank by construction, or full.")] = "kernel",
     base: Annotated[Literal["joint", "frozen"], typer.Option(help="Train the base along, or leave it.")] = "joint",
-    base_steps: Annotated[int, typer.Option(min=1, help="Steps of the base alone.")] = 600,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the adapter.")] = 1000,
+    base_steps: Annotated[int, typer.Option(min=1, help="Steps of the base alone.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the adapter.")] = 950,
     seed: Seed = 0,
 ) -> None:
     """Train a base model and its adapter on shifting data.

@@ -43,7 +43,7 @@ class Fleet:
     """How many devices stream what: shifting ones, clean ones, windows a segment, the pause between windows, a seed."""
 
     shifting: int = 8
-    clean: int = 2
+    clean: int = 4
     windows_per_segment: int = 10
     pause_s: float = 0.1
     seed: int = 7

@@ -69,8 +69,8 @@ class _Question:
 class Runtime:
     """One device: a model, its recent data, perhaps a cloud. Many threads may call every method.
 
-    It starts with the base model. Without a cloud it lives on the prototypes of its bundle, picked after a jump or by
-    `adapt`. A cloud that is absent, slow or wrong never shows in `predict`: the edit in force stays, `status` says why.
+    It starts with the base model. Without a cloud it lives on its bundle's prototypes: from the first window, a jump or
+    `adapt` on. A cloud that is absent, slow or wrong never shows in `predict`: what is in force stays, `status` says why.
     """
 
     def __init__(
@@ -104,16 +104,16 @@ class Runtime:
     def predict(self, x: Array) -> Array:
         """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force.
 
-        DataError where x is something else. Where x completes the first window of a device at rest, or one of another
-        domain than the last, the nearest prototype comes into force and its logits are returned. Never raises, nor
-        waits, because of the cloud.
+        DataError where x is something else. Where x completes a device's first window, or one of another domain than
+        the last, the nearest prototype comes into force and answers. Never raises, nor waits, because of the cloud.
         """
         now = self._in_force
         logits, moments = self._model.run(x, now.weights)
+        arrival = self._present.watch(x, moments)
         with self._lock:
             self._schedule.saw(len(x))
-        arrival = self._present.watch(x, moments)
-        if arrival == "jump" or (arrival == "first" and now is self._base):
+            follows = self._is_followed(arrival)
+        if follows:
             logits = self._follow(arrival, x, now, logits, moments)
         else:
             self._remember(x, now, logits, moments)
@@ -146,7 +146,7 @@ class Runtime:
         """Put an edit in force by hand, or the base model for None; a request in flight then changes nothing.
 
         EditError where the edit does not fit the model or gives logits that are not finite on the last batch. A jump,
-        or the answer to a later request, replaces it.
+        or the answer to a later request, replaces it; the first window does not.
         """
         weights = self._base.weights if edit is None else self._model.weights(edit)
         if edit is not None and len(self._present.last_x):
@@ -180,15 +180,19 @@ class Runtime:
             self._status = replace(self._status, jumps=self._status.jumps + (arrival == "jump"))
         try:
             candidate = self._nearest(x)
+            logger.info("%s; %s is nearest", _ARRIVALS[arrival], candidate.name)
+            new, logits = _InForce(candidate.name, candidate.weights), candidate.logits
         except PersonaError as error:  # the edit in force is of another domain: the base model is the safer one
             self._refuse(error)
-            with self._lock:
-                self._put(self._base)
-            return logits
-        logger.info("%s; %s is nearest", _ARRIVALS[arrival], candidate.name)
+            new = self._base
         with self._lock:
-            self._put(_InForce(candidate.name, candidate.weights))
-        return candidate.logits
+            if self._is_followed(arrival):  # still: an edit by hand or an answer may have come meanwhile
+                self._put(new)
+        return logits
+
+    def _is_followed(self, arrival: Arrival) -> bool:
+        """Return whether to follow: a jump always, a first window if nothing came into force yet. The lock is held."""
+        return arrival == "jump" or (arrival == "first" and self._in_force is self._base and not self._by_hand)
 
     def _remember(self, x: Array, now: _InForce, logits: Array, moments: Array) -> None:
         if now.weights is not self._base.weights:
@@ -204,8 +208,7 @@ class Runtime:
         return self._model.run(x, self._base.weights)
 
     def _nearest(self, x: Array) -> Candidate:
-        prototype = self._bundle.bank.nearest(self._present.features())
-        return self._workshop.make(prototype, None, x)
+        return self._workshop.make(self._bundle.bank.nearest(self._present.features()), None, x)
 
     def _pick_prototype(self) -> None:
         try:

@@ -31,8 +31,8 @@ class Budget:
     same: a forward and a backward pass over the support and the query of one batch.
     """
 
-    base_steps: int = 600
-    adapter_steps: int = 1000
+    base_steps: int = 500
+    adapter_steps: int = 950
     base: Literal["joint", "frozen"] = "joint"
     seed: int = 0
 

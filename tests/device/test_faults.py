@@ -123,20 +123,22 @@ def test_an_edit_that_fails_its_shadow_trial_is_refused() -> None:
     runtime = Runtime(bundle, LocalCloud(answer), executor=Inline())
     runtime.predict(x)
     status = runtime.status()
-    assert (status.in_force, status.replies, status.refused) == ("base", 1, 1)
+    assert (status.in_force, status.replies, status.refused) == ("prototype 0", 1, 1)
     assert "not finite on the last 32 samples" in status.reason
-    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x), rtol=1e-5)
+    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x, WORLD.edit(1)), rtol=1e-5, atol=1e-5)
 
 
-def test_a_prototype_that_fails_its_trial_after_a_jump_leaves_the_base_model() -> None:
+def test_a_prototype_that_fails_its_trial_leaves_the_base_model() -> None:
     bank = replace(WORLD.bank, codes=np.array([[[1, 0]], [[-1, 0.5]]], np.float32))
     bundle = replace(WORLD.bundle, graph=fragile_graph(), bank=bank)
     rng = np.random.default_rng(0)
     runtime = Runtime(bundle)
-    runtime.predict(WORLD.sample(-1, 32, rng)[0])
+    x, _ = WORLD.sample(-1, 32, rng)
+    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x), rtol=1e-5)  # with the first window
+    assert (runtime.status().in_force, runtime.status().refused) == ("base", 1)
     runtime.predict(WORLD.sample(1, 32, rng)[0])
     assert runtime.status().in_force == "prototype 0"
-    x, _ = WORLD.sample(-1, 32, rng)
+    x, _ = WORLD.sample(-1, 32, rng)  # and after a jump
     np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x), rtol=1e-5)
     assert (runtime.status().in_force, runtime.status().jumps) == ("base", 2)
     assert "not finite" in runtime.status().reason
@@ -222,10 +224,10 @@ def test_when_the_service_comes_back_adaptation_resumes() -> None:
         # At 0, 1, 3 and 7 s: the next is due at 11 s.
         assert tries[-1] == 4
         assert [tries.index(number) / 4 for number in (1, 2, 3, 4)] == [0.0, 1.0, 3.0, 7.0]
-        assert runtime.status().in_force == "base"
+        assert runtime.status().in_force == "prototype 0"
         with adapt_service(WORLD.answer, port):
             runtime.predict(WORLD.sample(1, 32, rng)[0])
-            assert runtime.status().in_force == "base"  # not due yet
+            assert runtime.status().in_force == "prototype 0"  # not due yet
             clock.now += 1.0
             runtime.predict(WORLD.sample(1, 32, rng)[0])
         assert (runtime.status().in_force, runtime.status().reason) == ("prototype 0 + residual", "")
@@ -237,7 +239,8 @@ def test_a_cloud_that_raises_anything_never_shows_in_a_prediction(caplog: pytest
 
     x, _ = WORLD.sample(1, 32, np.random.default_rng(0))
     runtime = Runtime(WORLD.bundle, LocalCloud(answer), executor=Inline())
-    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x), rtol=1e-5)
+    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x, WORLD.edit(1)), rtol=1e-5, atol=1e-5)
+    assert runtime.status().in_force == "prototype 0"
     assert runtime.status().reason == 'the cloud raised KeyError("somebody\'s mistake")'
     assert "Traceback" in caplog.text
 
@@ -282,5 +285,6 @@ def test_a_closed_runtime_predicts_and_asks_no_more() -> None:
     runtime = Runtime(WORLD.bundle, cloud, executor=Inline())
     runtime.close()
     x, _ = WORLD.sample(1, 32, np.random.default_rng(0))
-    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x), rtol=1e-5)
+    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x, WORLD.edit(1)), rtol=1e-5, atol=1e-5)
+    assert runtime.status().in_force == "prototype 0"
     assert cloud.requests == []

@@ -29,7 +29,7 @@ def moments(domain: int, count: int, seed: int = 0) -> Array:
 def test_whole_windows_of_one_domain_do_not_jump_and_of_another_do() -> None:
     test = jump_test()
     assert [test.watch(moments(d, 16, seed)) for seed, d in enumerate([1, 1, 1, -1, -1, 1])] == [
-        False, False, False, True, False, True
+        "first", "within", "within", "jump", "within", "jump"
     ]  # fmt: skip
 
 
@@ -37,7 +37,10 @@ def test_whole_windows_of_one_domain_do_not_jump_and_of_another_do() -> None:
 def test_small_batches_gather_until_they_fill_a_window(size: int) -> None:
     test = jump_test()
     stream = np.concatenate([moments(1, 48), moments(-1, 48)])
-    jumps = [start for start in range(0, len(stream), size) if test.watch(stream[start : start + size])]
+    arrivals = {start: test.watch(stream[start : start + size]) for start in range(0, len(stream), size)}
+    # The first window is whole with the batch that brings sample 16, and no other is the first.
+    assert [start for start, arrival in arrivals.items() if arrival == "first"] == [15 // size * size]
+    jumps = [start for start, arrival in arrivals.items() if arrival == "jump"]
     # At the end of the first window that holds enough of the other domain; a mixed window may be followed by one more.
     assert jumps[0] >= 48 - size
     assert jumps[0] < 48 + 2 * 18
@@ -46,10 +49,10 @@ def test_small_batches_gather_until_they_fill_a_window(size: int) -> None:
 
 def test_a_batch_larger_than_the_window_is_a_window_of_its_own() -> None:
     test = jump_test()
-    assert not test.watch(moments(1, 16))
-    assert not test.watch(moments(1, 5))
+    assert test.watch(moments(1, 16)) == "first"
+    assert test.watch(moments(1, 5)) == "within"
     assert test.open_samples == 5
-    assert test.watch(moments(-1, 40))
+    assert test.watch(moments(-1, 40)) == "jump"
     assert test.open_samples == 0
 
 
@@ -66,10 +69,11 @@ def test_samples_that_are_not_finite_do_not_count() -> None:
     test = jump_test()
     broken = moments(-1, 16)
     broken[:, 0] = np.nan
-    assert not test.watch(moments(1, 16))
-    assert not test.watch(broken)
+    assert test.watch(broken) == "within"
+    assert test.watch(moments(1, 16)) == "first"
+    assert test.watch(broken) == "within"
     assert test.open_samples == 0
-    assert not test.watch(moments(1, 16, seed=1))
+    assert test.watch(moments(1, 16, seed=1)) == "within"
 
 
 def test_a_place_is_left_when_the_data_is_elsewhere_and_not_when_it_is_back() -> None:
@@ -98,7 +102,13 @@ def test_a_restart_forgets_the_last_window() -> None:
     test.watch(moments(1, 3))
     test.restart(moments(-1, 16))
     assert test.open_samples == 0
-    assert not test.watch(moments(-1, 16, seed=1))
+    assert test.watch(moments(-1, 16, seed=1)) == "within"
+
+
+def test_after_a_restart_no_window_is_the_first() -> None:
+    test = jump_test()
+    test.restart(moments(1, 5))
+    assert test.watch(moments(1, 16, seed=1)) == "within"
 
 
 def test_a_reply_for_another_bundle_or_bank_is_refused() -> None:
