@@ -70,7 +70,7 @@ class Runtime:
     """One device: a model, its recent data, perhaps a cloud. Many threads may call every method.
 
     It starts with the base model. Without a cloud it lives on its bundle's prototypes: from the first window, a jump or
-    `adapt` on. A cloud that is absent, slow or wrong never shows in `predict`: what is in force stays, `status` says why.
+    `adapt` on. A cloud that is absent, slow or wrong never shows in `predict`: what is in force stays; see `status`.
     """
 
     def __init__(
