@@ -6,6 +6,7 @@ the fingerprint of the device bundle that it belongs to.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,10 +25,13 @@ from persona.files import write_together
 from persona.jump import JumpSpec
 from persona.sketch import SketchSpec
 from persona.spec import ModelSpec
+from persona.wire import REQUEST_LIMIT_BYTES
 
 DEVICE_FILE = "device.persona"
 CLOUD_FILE = "cloud.persona"
 CONTEXTS = ("sketch", "samples")
+# A device remembers this many samples at most, whatever a bundle says.
+SUPPORT_LIMIT = 4096
 
 # Every array of a bundle is float32, but for these.
 _DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64"}
@@ -73,9 +77,17 @@ class Bundle:
             )
         if min(self.input_shape, default=1) < 1:
             raise BundleError(f"a bundle's input has shape {self.input_shape} behind N; wanted no empty axis")
-        if self.context not in CONTEXTS or not 1 <= self.support[0] <= self.support[1]:
+        if self.context not in CONTEXTS or not 1 <= self.support[0] <= self.support[1] <= SUPPORT_LIMIT:
             raise BundleError(
-                f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}"
+                f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}, "
+                f"and least and most samples from 1 to {SUPPORT_LIMIT}"
+            )
+        sent = 64 + 4 * self.support[1] * math.prod(self.input_shape)
+        if self.context == "samples" and sent > REQUEST_LIMIT_BYTES:
+            raise BundleError(
+                f"a request of {self.support[1]} samples of shape {self.input_shape} would take {sent:,} bytes, "
+                f"the limit is {REQUEST_LIMIT_BYTES:,}; train with fewer support samples, or with an adapter that "
+                "reads sketches"
             )
 
     def _check_weights(self) -> None:

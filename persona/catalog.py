@@ -43,7 +43,10 @@ def load(kind: str, name: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise CatalogError(f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}") from error
+        raise CatalogError(
+            f"{name!r} of the {kind} stands for {target}, which cannot be imported: {error}; "
+            "install it, or run `python -m persona` from its folder"
+        ) from error
 
 
 def _built_in(kind: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -36,6 +36,14 @@ Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one 
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 
 
+# Modules that the core install does not bring → the extra that does.
+EXTRAS = {
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), "cloud"),
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "jaxtyping"), "train"),
+    "matplotlib": "report",
+}
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -43,8 +51,12 @@ def main() -> None:
     try:
         app()
     except PersonaError as error:
-        typer.secho(f"persona: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f"this needs {error.name}, which is not installed; run: pip install 'persona-edge[{extra}]'")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -82,7 +94,7 @@ def train(
     world = _task(task, data)
     patterns = tuple(editable or world.editable)
     recipe = Recipe(backbone or world.backbone, patterns, encoder, transfer=transfer, decoder=decoder)
-    recipe.build_model(recipe.build_base(), world.input_shape)  # a wrong pattern is told now, not after the training
+    recipe.try_out(world.input_shape)  # what cannot be built is told now, not after the training
     check_writable(out)
     with phases() as progress:
         run = train_run(world, recipe, Budget(base_steps, steps, base, seed), progress)
@@ -139,8 +151,8 @@ def device(
     service: Annotated[str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765.")],
     out: Annotated[Path, typer.Option(help="File to write one line of JSON a window to.")],
     controls: Annotated[
-        Path, typer.Option(help="Folder with static.onnx and mean_edit.safetensors, as `demo` writes.")
-    ],
+        Path | None, typer.Option(help="Folder with the control rows' files, as `persona demo` writes to DIR/controls.")
+    ] = None,
     index: Annotated[int, typer.Option(min=0, help="Which device to be: it decides the stream.")] = 0,
     split: Annotated[Literal["seen", "held", "clean"], typer.Option(help="Shifts of the stream.")] = "seen",
     labels: Annotated[Literal["iid", "skew"], typer.Option(help="All classes alike, or a mix of its own.")] = "iid",
@@ -218,6 +230,11 @@ def demo(
 
     _show(summary_table(results))
     typer.echo(f"report: {out / 'report.html'}\nresults: {out / 'results.json'}")
+
+
+def _fail(message: str) -> NoReturn:
+    typer.secho(f"persona: {message}", fg=typer.colors.RED, err=True)
+    sys.exit(1)
 
 
 def _task(name: str, data: Path | None) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from persona.bundle import Bundle
@@ -58,7 +59,7 @@ def tables_of(facts: Mapping[str, Any]) -> list[Table]:
     head = _table("Bundle", "what", "value")
     head.add_row("input", str(tuple(facts["input_shape"])))
     head.add_row("adapter reads", f"{facts['context']} of {facts['support'][0]} to {facts['support'][1]} samples")
-    head.add_row("sketch", f"{facts['features']} features from {', '.join(t['name'] for t in facts['taps'])}")
+    head.add_row("sketch", f"{facts['features']} features from {escape(', '.join(t['name'] for t in facts['taps']))}")
     head.add_row("code", f"{facts['code_shape'][0]} × {facts['code_shape'][1]}")
     head.add_row("jump test", f"windows of {facts['jump']['window']}, threshold {facts['jump']['threshold']:.2f}")
 
@@ -66,7 +67,9 @@ def tables_of(facts: Mapping[str, Any]) -> list[Table]:
     for layer in facts["layers"]:
         for tensor in layer["tensors"]:
             shape = " × ".join(map(str, tensor["shape"]))
-            layers.add_row(layer["name"], layer["kind"], tensor["name"], shape, f"{tensor['bound']:.4g}")
+            layers.add_row(
+                escape(layer["name"]), layer["kind"], escape(tensor["name"]), shape, f"{tensor['bound']:.4g}"
+            )
 
     sizes = _table("Sizes", "part", "bytes")
     for name, value in facts["bytes"].items():

@@ -15,6 +15,9 @@ from persona.edit import Array
 from persona.errors import SpecError
 from persona.sketch import Sketch, SketchSpec
 
+# A test over more samples than this would notice a jump too late to be of use.
+WINDOW_LIMIT = 4096
+
 
 @dataclass(frozen=True)
 class JumpSpec:
@@ -33,8 +36,11 @@ class JumpSpec:
         noise = self.noise
         if noise.ndim != 1 or not noise.size or not np.isfinite(noise).all() or noise.min() <= 0:
             raise SpecError(f"a jump test's noise has shape {self.noise.shape}; wanted (F1,) of positive numbers")
-        if not (math.isfinite(self.threshold) and self.threshold > 0) or self.window < 1:
-            raise SpecError(f"a jump test has threshold {self.threshold}, window {self.window}; wanted both positive")
+        if not (math.isfinite(self.threshold) and self.threshold > 0) or not 1 <= self.window <= WINDOW_LIMIT:
+            raise SpecError(
+                f"a jump test has threshold {self.threshold}, window {self.window}; wanted both positive, "
+                f"a window up to {WINDOW_LIMIT}"
+            )
 
     def distance(self, spec: SketchSpec, before: Sketch, now: Sketch) -> float:
         """Return the root mean square difference of the first tap's features, in units of the noise."""

@@ -51,8 +51,11 @@ class ServiceProcess:
         process = self._process
         wait_until(lambda: port_file.exists() or process.poll() is not None, START_S)
         if not port_file.exists():
+            code = process.poll()
             self.stop()
-            raise ServiceError(f"the service did not start within {START_S:.0f} s; its log is {self._log}")
+            how = f"did not start within {START_S:.0f} s" if code is None else f"ended with exit code {code}"
+            last = (self._log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            raise ServiceError(f"the service {how}; the last line of its log {self._log} is: {last}")
         self._port = int(port_file.read_text())
 
     def kill(self) -> None:

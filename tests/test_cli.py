@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -77,3 +78,25 @@ def test_an_error_is_one_line_that_explains_and_exit_code_1(arguments: list[str]
 @pytest.mark.parametrize("arguments", [["no-such-verb"], ["train"], ["serve", "x", "--port", "70000"]], ids=" ".join)
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert persona(*arguments).returncode == 2
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    blocked = "import sys\nsys.modules['torch'] = None\nfrom persona.cli import main\n"
+    arguments = f"sys.argv = ['persona', 'train', '--out', {str(tmp_path / 'run')!r}]\nmain()\n"
+    ended = subprocess.run([sys.executable, "-c", blocked + arguments], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "pip install 'persona-edge[train]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["a[/x]", "[bold]b[/bold]", "[link=http://x]c[/link]"])
+def test_names_in_a_bundle_are_shown_as_they_are(name: str) -> None:
+    from rich.console import Console
+
+    from persona.inspection import facts_of, tables_of
+
+    facts = facts_of(World().bundle)
+    facts["layers"][0]["name"] = facts["layers"][0]["tensors"][0]["name"] = facts["taps"][0]["name"] = name
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(*tables_of(facts))
+    assert console.export_text().count(name) == 4

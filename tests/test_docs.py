@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -44,3 +46,13 @@ def test_every_verb_of_the_readme_exists() -> None:
     verbs = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"`persona (\w+)", (ROOT / "README.md").read_text()))
     assert named == verbs, "the README's command line and the real one differ"
+
+
+def test_the_readmes_figures_are_those_of_the_kept_results() -> None:
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "scripts" / "figures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    readme = (ROOT / "README.md").read_text()
+    assert figures.with_table(readme, json.loads(figures.RESULTS.read_text())) == readme, "run scripts/figures.py"

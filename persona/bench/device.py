@@ -20,6 +20,7 @@ from persona.backbones.cnn import cnn_bn
 from persona.bank import Bank
 from persona.bundle import Bundle
 from persona.device import DeviceModel
+from persona.device.model import open_session
 from persona.edit import Array
 from persona.export.graph import bake, model_graph
 from persona.jump import JumpSpec
@@ -86,9 +87,8 @@ def _inference(bundle: Bundle, batch: int, repetitions: int, clock: Clock) -> di
     weights = model.weights(None)
     baked = baked_session(bundle)
     names = ["logits", "moments"]
-    value = onnxruntime.OrtValue.ortvalue_from_numpy(x)
     ways: dict[str, Callable[[], Any]] = {
-        "baked_us": lambda: baked.run_with_ort_values(names, {"x": value}),
+        "baked_us": lambda: baked.run(names, {"x": x}),
         "editable_us": lambda: model.run(x, weights),
     }
     medians = _interleaved(ways, repetitions, clock)
@@ -97,13 +97,11 @@ def _inference(bundle: Bundle, batch: int, repetitions: int, clock: Clock) -> di
 
 def baked_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     """Return a session of the same graph with the base weights as constants, set up as `DeviceModel`'s."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(bake(bundle.graph, bundle.weights), options, ["CPUExecutionProvider"])
+    return open_session(bake(bundle.graph, bundle.weights))
 
 
 def _swap(bundle: Bundle, repetitions: int, clock: Clock) -> dict[str, float]:
-    """Return what it takes from a reply's bytes to weights ready to run, and a session rebuild beside it."""
+    """Return what it takes from a reply's bytes to weights ready to run; a trial and a session rebuild beside it."""
     model = DeviceModel(bundle)
     rng = np.random.default_rng(0)
     residual: Array = rng.normal(0, 0.1, bundle.decoder.code_shape).astype(np.float32)
@@ -111,15 +109,17 @@ def _swap(bundle: Bundle, repetitions: int, clock: Clock) -> dict[str, float]:
     shape = bundle.decoder.code_shape
     reply = AdaptReply.decode(data, shape)
     edit = bundle.decoder.decode(bundle.bank.compose(reply.prototype, reply.residual))
+    x = np.zeros((bundle.support[1], *bundle.input_shape), np.float32)
+    weights = model.weights(edit)
     ways: dict[str, Callable[[], Any]] = {
         "read_reply_us": lambda: AdaptReply.decode(data, shape),
         "decode_code_us": lambda: bundle.decoder.decode(bundle.bank.compose(reply.prototype, reply.residual)),
-        "check_us": lambda: edit.check(bundle.spec),
-        "make_weights_us": lambda: model.weights(edit),
+        "check_and_make_weights_us": lambda: model.weights(edit),
     }
     medians = _interleaved(ways, repetitions, clock)
+    trial = _interleaved({"shadow_trial_us": lambda: model.run(x, weights)}, max(repetitions // 10, 3), clock)
     rebuild = _interleaved({"session_rebuild_us": lambda: baked_session(bundle)}, max(repetitions // 50, 3), clock)
-    return {**medians, "in_all_us": sum(medians.values()), **rebuild}
+    return {**medians, "in_all_without_trial_us": sum(medians.values()), **trial, **rebuild}
 
 
 def _interleaved(ways: Mapping[str, Callable[[], Any]], repetitions: int, clock: Clock) -> dict[str, float]:

@@ -9,7 +9,6 @@ scoring alone.
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +19,11 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 
-from persona.bundle import Bundle, read_file
+from persona.bundle import Bundle
 from persona.device import DeviceModel, HttpCloud, Runtime, Status, fetch_bundle
 from persona.device.model import Weights
 from persona.edit import Array, Edit
-from persona.errors import CloudError
+from persona.errors import CloudError, DataError, ExportError
 from persona.tasks.vision.data import load_test_images
 from persona.tasks.vision.shifts import Split
 from persona.tasks.vision.streams import DeviceStream, StreamShape, Window, make_streams
@@ -41,24 +40,32 @@ class Controls:
 
     @classmethod
     def read(cls, folder: Path) -> Controls:
-        """Read what the demo wrote to a folder; BundleError or EditError where it is absent or damaged."""
+        """Read what the demo wrote to a folder; DataError where they are absent or damaged."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # as `DeviceModel`: memory before speed
-        session = onnxruntime.InferenceSession(read_file(folder / "static.onnx"), options)
-        edit = Edit.from_bytes(read_file(folder / "mean_edit.safetensors"))
+        try:
+            graph = (folder / "static.onnx").read_bytes()
+            edit = Edit.from_bytes((folder / "mean_edit.safetensors").read_bytes())
+            session = onnxruntime.InferenceSession(graph, options)
+        except OSError as error:
+            raise DataError(
+                f"controls {error.filename} cannot be read; `persona demo` writes them to DIR/controls"
+            ) from error
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            raise DataError(f"controls in {folder} are damaged ({error}); `persona demo` writes them anew") from error
         return cls(lambda x: np.asarray(session.run(["logits"], {"x": x})[0]), edit)
 
 
 class Device:
     """One device's models and runtimes, fed window by window."""
 
-    def __init__(self, bundle: Bundle, controls: Controls, url: str) -> None:
+    def __init__(self, bundle: Bundle, controls: Controls | None, url: str) -> None:
         """EditError where the mean edit is for another bundle."""
         self._controls = controls
         self._model = DeviceModel(bundle)
         self._base: Weights = self._model.weights(None)
-        self._mean: Weights = self._model.weights(controls.mean_edit)
+        self._mean = None if controls is None else self._model.weights(controls.mean_edit)
         self._clouds = HttpCloud(url), HttpCloud(url)
         self._same, self.causal = (Runtime(bundle, cloud) for cloud in self._clouds)
 
@@ -67,12 +74,13 @@ class Device:
         self._same.observe(window.x)
         same = self._same.adapt()
         logits = {
-            "static": self._controls.static(window.x),
             "base": self._model.run(window.x, self._base)[0],
-            "mean_edit": self._model.run(window.x, self._mean)[0],
             "adapted": self._same.predict(window.x),
             "adapted_causal": self.causal.predict(window.x),
         }
+        if self._controls is not None and self._mean is not None:
+            logits["static"] = self._controls.static(window.x)
+            logits["mean_edit"] = self._model.run(window.x, self._mean)[0]
         return {
             "segment": window.segment,
             "first": window.first,
@@ -94,7 +102,7 @@ class DevicePlan:
 
     service: str
     out: Path
-    controls: Path
+    controls: Path | None = None
     index: int = 0
     split: Split = "seen"
     labels: Literal["iid", "skew"] = "iid"
@@ -123,7 +131,8 @@ def stream_device(plan: DevicePlan) -> None:
     bundle = fetch_bundle(plan.service)
     if bundle is None:  # said only to who names a bundle that it has
         raise CloudError(f"{plan.service} offers no bundle")
-    device = Device(bundle, Controls.read(plan.controls), plan.service)
+    controls = None if plan.controls is None else Controls.read(plan.controls)
+    device = Device(bundle, controls, plan.service)
     write_lines(run_device(device, stream, plan.pause_s), plan.out)
 
 
@@ -142,14 +151,14 @@ def run_device(
     }
 
 
-def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float:
-    """Return the most resident memory this process ever had, in MB; NaN where the system does not say.
+def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float | None:
+    """Return the most resident memory this process ever had, in MB; None where the system does not say.
 
     Not ``ru_maxrss``: on Linux that starts from the peak of the process that forked this one.
     """
     lines = status.read_text().splitlines() if status.exists() else []
     peaks = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
-    return peaks[0] if peaks else math.nan
+    return peaks[0] if peaks else None
 
 
 def _facts(status: Status) -> dict[str, Any]:
@@ -169,12 +178,18 @@ def _facts(status: Status) -> dict[str, Any]:
 
 
 def write_lines(records: Iterator[dict[str, Any]], path: Path) -> None:
-    """Write records as JSON lines, each as soon as it is there, so that a watcher can follow."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        for record in records:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+    """Write records as JSON lines, each as soon as it is there, so that a watcher can follow.
+
+    ExportError where the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            for record in records:
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+    except OSError as error:
+        raise ExportError(f"records cannot be written to {path}: {error.strerror}; choose another file") from error
 
 
 if __name__ == "__main__":  # as the demo starts it: the command line's own parsing takes 12 MB that no app would spend

@@ -28,7 +28,7 @@ class Background:
             return
         future: Future[None] | None = None
         try:
-            if wanted():
+            if not self._closed and wanted():
                 future = self._executor().submit(job)
         except RuntimeError as error:
             raise CloudError(f"the executor takes no requests ({error}); give the runtime one that runs") from error
@@ -40,10 +40,10 @@ class Background:
             future.add_done_callback(lambda _: self._turn.release())
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the job that runs, and hold the turn meanwhile."""
+    def turn(self) -> Iterator[bool]:
+        """Wait for the job that runs, hold the turn meanwhile, and say whether this is still open."""
         with self._turn:
-            yield
+            yield not self._closed
 
     def close(self) -> None:
         """Start nothing more. Wait for the job that runs, where the thread is our own."""

@@ -39,7 +39,7 @@ class DeviceModel:
         BundleError where onnxruntime refuses it, or its inputs and outputs are not those of the bundle.
         """
         self._bundle = bundle
-        self._session = _session(bundle.graph, threads)
+        self._session = open_session(bundle.graph, threads)
         _check_inputs(self._session, bundle)
         outputs = {output.name for output in self._session.get_outputs()}
         if outputs != set(_OUTPUTS):
@@ -93,7 +93,8 @@ class DeviceModel:
             )
 
 
-def _session(graph: bytes, threads: int) -> InferenceSession:
+def open_session(graph: bytes, threads: int = 1) -> InferenceSession:
+    """Return a session of a graph, set up for a small process; BundleError where onnxruntime refuses it."""
     options = SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -21,7 +21,7 @@ from persona.device.policies import Backoff, Policy, Schedule, Standard
 from persona.device.present import Present
 from persona.device.status import Status
 from persona.edit import Array, Edit
-from persona.errors import DataError, PersonaError
+from persona.errors import CloudError, DataError, PersonaError
 from persona.sketch import Sketch
 from persona.wire import AdaptReply, AdaptRequest
 
@@ -135,8 +135,10 @@ class Runtime:
         Without a cloud, put the nearest prototype in force. A request in flight is waited for. Never raises because of
         the cloud.
         """
-        with self._background.turn():
-            if self._cloud is None:
+        with self._background.turn() as is_open:
+            if not is_open:
+                self._fail(CloudError("this runtime is closed, so it asks no more; make a new one"))
+            elif self._cloud is None:
                 self._pick_prototype()
             else:
                 self._ask(self._cloud)
@@ -229,7 +231,7 @@ class Runtime:
             return
         try:
             self._background.start_if(self._is_due, partial(self._ask, self._cloud))
-        except PersonaError as error:
+        except Exception as error:  # noqa: BLE001 : a policy is anybody's code, and its faults stay out of predictions
             self._fail(error)
 
     def _is_due(self) -> bool:
@@ -304,6 +306,7 @@ class Runtime:
 
     def _refuse(self, reason: object) -> None:
         """Note why nothing changed, and count it."""
-        logger.warning("%s stays in force: %s", self._in_force.name, reason)
+        said = str(reason) or repr(reason)
+        logger.warning("%s stays in force: %s", self._in_force.name, said)
         with self._lock:
-            self._status = replace(self._status, refused=self._status.refused + 1, reason=str(reason))
+            self._status = replace(self._status, refused=self._status.refused + 1, reason=said)

@@ -60,6 +60,11 @@ def model_graph(model: EditableModel) -> bytes:
             raise ExportError(
                 f"{name!r} is {value.dtype}; devices edit in float32: export a model made of module.float()"
             )
+    if not model.input_dtype.is_floating_point:
+        raise ExportError(
+            f"the model reads {model.input_dtype}, but devices feed float32; turn indices into vectors outside the "
+            "model, or take them as floats and round inside it"
+        )
     x = torch.zeros(2, *model.input_shape)
     weights = list(model.base_weights().values())
     batch = {0: torch.export.Dim("N", min=1)}

@@ -64,6 +64,7 @@ class EditableModel(nn.Module):
         check_taps(self.taps, inputs, len(example))
         self.tap_specs = tuple(TapSpec(t.name, inputs[t.name].shape[t.axis], t.order) for t in self.taps)
         self.input_shape: tuple[int, ...] = tuple(example.shape[1:])
+        self.input_dtype = example.dtype
         self.n_classes = int(logits.shape[1])
         with in_eval_mode(self.module), torch.no_grad():
             check_independence(lambda x, deltas: self(x, deltas).logits, self.spec, example)

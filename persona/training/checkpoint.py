@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from persona.errors import TrainingError
-from persona.files import write_whole
+from persona.files import write_together
 from persona.spec import ModelSpec
 from persona.training.centres import Centres
 from persona.training.recipe import Recipe
@@ -35,10 +35,7 @@ class Run:
 
 
 def save_run(folder: Path, run: Run) -> None:
-    """Write a run; ExportError where the folder cannot be written.
-
-    The facts are written last, so a run that has them is whole.
-    """
+    """Write a run, both files together; ExportError where the folder cannot be written."""
     learner = run.learner
     tensors = {
         **_prefixed("model", learner.model.module.state_dict()),
@@ -53,8 +50,8 @@ def save_run(folder: Path, run: Run) -> None:
         "spec": learner.model.spec.to_json(),
         "input_shape": list(learner.model.input_shape),
     }
-    write_whole(folder / WEIGHTS_FILE, save({name: t.detach().contiguous() for name, t in tensors.items()}))
-    write_whole(folder / FACTS_FILE, json.dumps(facts, indent=1).encode())
+    weights = save({name: t.detach().contiguous() for name, t in tensors.items()})
+    write_together({folder / WEIGHTS_FILE: weights, folder / FACTS_FILE: json.dumps(facts, indent=1).encode()})
 
 
 def load_run(folder: Path) -> Run:
@@ -67,16 +64,17 @@ def load_run(folder: Path) -> Run:
         static = recipe.build_base()
         for name, module in (("model", model.module), ("adapter", adapter), ("static", static)):
             module.load_state_dict(_within(name, tensors))
+        center, scale = tensors["center"], tensors["scale"]
     except FileNotFoundError as error:
         raise TrainingError(
             f"{folder} holds no run: {error.filename} is missing; `persona train` writes one"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"the run in {folder} is damaged ({error}); train it again") from error
     for module in (model, adapter, static):
         module.eval()
     centres = Centres(1)
-    return Run(recipe, Learner(model, adapter, tensors["center"], tensors["scale"], centres), static, facts)
+    return Run(recipe, Learner(model, adapter, center, scale, centres), static, facts)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,12 +5,11 @@ An edit may beat its shuffled self and still bring nothing over one edit for eve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from persona.tasks.base import EpisodeBatch, Episodes
 from persona.training.step import Learner, to_tensors
@@ -32,9 +31,14 @@ class Scores:
         return dict(self.__dict__)
 
 
+# Episodes to a forward pass, and the most that a scoring batch may take in memory.
+EPISODES_AT_ONCE = 8
+BATCH_LIMIT_BYTES = 512 << 20
+
+
 @torch.no_grad()
 def score(learner: Learner, static: nn.Module, batch: EpisodeBatch) -> Scores:
-    """Return accuracies on one large batch of episodes.
+    """Return accuracies on one batch of episodes.
 
     `adapted` predicts the support window with its own edit, `adapted_causal` the query with the support's; static, base
     and controls predict the query.
@@ -43,38 +47,32 @@ def score(learner: Learner, static: nn.Module, batch: EpisodeBatch) -> Scores:
     static.eval()
     support, support_y = to_tensors(batch.support, batch.support_labels)
     query, query_y = to_tensors(batch.query, batch.query_labels)
-    codes, _ = learner.codes(support)
-    deltas = learner.adapter.decoder(codes)
-    flat = query.flatten(0, 1)
-    runs: dict[str, tuple[Tensor, Tensor]] = {
-        "static": (static(flat), query_y),
-        "base": (learner.model(flat).logits, query_y),
-        "mean_edit": (learner.model(flat, everybody(deltas)).logits, query_y),
-        "shuffled_edit": (learner.model(flat, another_device(deltas)).logits, query_y),
-        "adapted": (learner.model(support.flatten(0, 1), deltas).logits, support_y),
-        "adapted_causal": (learner.model(flat, deltas).logits, query_y),
-    }
-    return Scores(**{name: _accuracy(logits, labels) for name, (logits, labels) in runs.items()})
+    codes = torch.cat([learner.codes(part)[0] for part in support.split(EPISODES_AT_ONCE)])
+    edit = learner.adapter.decoder
+    everybody = {name: delta.mean(dim=0) for name, delta in edit(codes).items()}
+    correct = dict.fromkeys((field.name for field in fields(Scores)), 0)
+    for at in torch.arange(len(codes)).split(EPISODES_AT_ONCE):
+        own, flat, y = edit(codes[at]), query[at].flatten(0, 1), query_y[at]
+        logits = {
+            "static": static(flat),
+            "base": learner.model(flat).logits,
+            "mean_edit": learner.model(flat, everybody).logits,
+            "shuffled_edit": learner.model(flat, edit(codes.roll(1, dims=0)[at])).logits,
+            "adapted_causal": learner.model(flat, own).logits,
+        }
+        for name, values in logits.items():
+            correct[name] += int((values.argmax(dim=1) == y.flatten()).sum())
+        same = learner.model(support[at].flatten(0, 1), own).logits
+        correct["adapted"] += int((same.argmax(dim=1) == support_y[at].flatten()).sum())
+    sizes = {name: query_y.numel() for name in correct} | {"adapted": support_y.numel()}
+    return Scores(**{name: count / sizes[name] for name, count in correct.items()})
 
 
 def sample_many(episodes: Episodes, count: int, rng: np.random.Generator) -> EpisodeBatch:
-    """Return at least `count` episodes as one batch."""
+    """Return at least `count` episodes as one batch, fewer where they would take over half a gigabyte."""
     batches = [episodes.sample(rng)]
-    while sum(len(batch) for batch in batches) < count:
+    size = max(batches[0].support.nbytes + batches[0].query.nbytes, 1)
+    while sum(len(batch) for batch in batches) < count and (len(batches) + 1) * size <= BATCH_LIMIT_BYTES:
         batches.append(episodes.sample(rng))
     names = ("support", "support_labels", "query", "query_labels")
     return EpisodeBatch(*(np.concatenate([getattr(batch, name) for batch in batches]) for name in names))
-
-
-def everybody(deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the mean edit in the place of each: the control that must not explain the gain."""
-    return {name: delta.mean(dim=0, keepdim=True).expand_as(delta) for name, delta in deltas.items()}
-
-
-def another_device(deltas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return each device its neighbour's edit."""
-    return {name: delta.roll(1, dims=0) for name, delta in deltas.items()}
-
-
-def _accuracy(logits: Tensor, labels: Tensor) -> float:
-    return float((logits.argmax(dim=1) == labels.flatten()).float().mean())

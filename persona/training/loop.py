@@ -76,12 +76,12 @@ def train_base(
 ) -> History:
     """Train a plain module, in place, on the support and the query of every batch together; return its history.
 
-    TrainingError where the loss is no longer finite.
+    TrainingError where the episodes do not fit the module, or the loss is no longer finite.
     """
     rng = np.random.default_rng(schedule.seed)
     optimizer, rate = _optimizer(list(module.parameters()), schedule)
     history = History()
-    with _dice(schedule.seed):
+    with _dice(schedule.seed), _fitting():
         for step in range(schedule.steps):
             batch = episodes.sample(rng)
             x, y = to_tensors(
@@ -102,17 +102,21 @@ def train_adapter(
     episodes: Episodes,
     config: AdapterConfig = AdapterConfig(),
     progress: Progress | None = None,
+    loss: Loss = F.cross_entropy,
 ) -> tuple[Learner, History]:
     """Train an adapter, and the model's own weights along with it where `config.base` is "joint", in place.
 
-    Normalisation layers keep their running statistics. TrainingError where the loss is no longer finite.
+    Normalisation layers keep their running statistics. TrainingError where the episodes do not fit, or the loss is no
+    longer finite.
     """
     if config.base not in ("joint", "frozen"):
         raise TrainingError(f"base {config.base!r} is unknown; wanted joint or frozen")
     rng = np.random.default_rng(config.schedule.seed)
-    learner = start_learner(model, adapter, episodes, config.prototypes, rng)
+    with _fitting():
+        learner = start_learner(model, adapter, episodes, config.prototypes, rng)
+    learner.loss = loss
     still = list(model.parameters()) if config.base == "frozen" else []
-    with _held(still), _dice(config.schedule.seed):
+    with _held(still), _dice(config.schedule.seed), _fitting():
         history = _adapt(learner, episodes, config, rng, progress)
     return learner, history
 
@@ -163,6 +167,18 @@ def eigenvalue_shares(codes: Tensor) -> list[float]:
     if values.sum() <= SMALLEST_VARIANCE * codes.square().sum():
         values = torch.eye(len(values))[0]
     return [float(share) for share in values / values.sum()]
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Raise torch's complaints about shapes, dtypes and labels as a TrainingError that says whose they are."""
+    try:
+        yield
+    except (RuntimeError, IndexError, TypeError) as error:
+        raise TrainingError(
+            f"the episodes do not fit the model or the adapter ({error}); look at the samples' shape and dtype, and "
+            "whether labels are whole numbers below the number of classes"
+        ) from error
 
 
 def _optimizer(

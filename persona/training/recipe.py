@@ -36,7 +36,13 @@ class Recipe:
         return module
 
     def build_model(self, base: nn.Module, input_shape: Sequence[int]) -> EditableModel:
-        """Return an editable copy of a base."""
+        """Return an editable copy of a base; TrainingError where the backbone does not run on samples of that shape."""
+        try:
+            base(torch.zeros(2, *input_shape))
+        except (RuntimeError, IndexError, TypeError) as error:
+            raise TrainingError(
+                f"backbone {self.backbone!r} does not run on float32 samples of shape {tuple(input_shape)}: {error}"
+            ) from error
         return EditableModel(base, self.editable, torch.zeros(2, *input_shape))
 
     def build_adapter(self, model: EditableModel) -> PersonaAdapter:
@@ -44,6 +50,11 @@ class Recipe:
         encoder: SketchEncoder | ImageSetEncoder
         if self.encoder == "sketch":
             encoder = SketchEncoder(model.n_features)
+        elif self.encoder == "images" and len(model.input_shape) != 3:
+            raise TrainingError(
+                f"encoder 'images' reads pictures (channels, height, width), samples here have shape "
+                f"{model.input_shape}; use encoder 'sketch'"
+            )
         elif self.encoder == "images":
             encoder = ImageSetEncoder(model.input_shape[0])
         else:
@@ -51,6 +62,14 @@ class Recipe:
         return PersonaAdapter(
             model.spec, encoder, code=self.code, transfer=self.transfer, decoder=self.decoder, rank=self.rank
         )
+
+    def try_out(self, input_shape: Sequence[int]) -> None:
+        """Build model and adapter once, and run them; SpecError or TrainingError where they do not fit."""
+        model = self.build_model(self.build_base(), input_shape)
+        adapter = self.build_adapter(model)
+        blank = torch.zeros(1, model.n_features) if adapter.context == "sketch" else torch.zeros(1, 2, *input_shape)
+        with torch.no_grad():
+            adapter(blank)
 
     def rebuild(self, spec: ModelSpec, input_shape: Sequence[int]) -> tuple[EditableModel, PersonaAdapter]:
         """Return model and adapter with the bounds of a saved spec, ready to load their weights."""

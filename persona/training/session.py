@@ -44,6 +44,7 @@ def train_run(task: Task, recipe: Recipe, budget: Budget, phases: Phases) -> Run
     """
     clock = time.perf_counter
     started = clock()
+    batch = sample_many(task.validation(), VALIDATION_EPISODES, np.random.default_rng(budget.seed + 2))
     base, static = _fresh(recipe, budget.seed), _fresh(recipe, budget.seed)
     schedule = Schedule(steps=budget.base_steps, seed=budget.seed)
     train_base(base, task.training(), schedule, phases("base"))
@@ -54,7 +55,6 @@ def train_run(task: Task, recipe: Recipe, budget: Budget, phases: Phases) -> Run
     config = AdapterConfig(Schedule(budget.adapter_steps, 5e-3, seed=budget.seed + 1), budget.base)
     learner, history = train_adapter(model, recipe.build_adapter(model), task.training(), config, phases("adapter"))
 
-    batch = sample_many(task.validation(), VALIDATION_EPISODES, np.random.default_rng(budget.seed + 2))
     figures = {name: 100 * value for name, value in score(learner, static, batch).to_json().items()}
     steps = {"base": budget.base_steps, "adapter": budget.adapter_steps, "static": longer.steps}
     facts: dict[str, Any] = {
@@ -78,5 +78,6 @@ def thinned(history: History, points: int = 200) -> list[float]:
 
 def _fresh(recipe: Recipe, seed: int) -> nn.Module:
     """Return the recipe's backbone, initialised from a seed."""
-    torch.manual_seed(seed)
-    return recipe.build_base()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return recipe.build_base()

@@ -269,14 +269,15 @@ def test_a_request_that_its_executor_drops_does_not_block_the_next() -> None:
     assert runtime.adapt().in_force == "prototype 0 + residual"
 
 
-def test_a_policy_that_raises_does_not_block_the_next_request() -> None:
+def test_a_policy_that_raises_shows_in_the_status_and_never_in_a_prediction() -> None:
     class Broken:
         def should_ask(self, _seen: object) -> bool:
             raise ZeroDivisionError
 
     runtime = Runtime(WORLD.bundle, LocalCloud(WORLD.answer), Broken(), executor=Inline())
-    with pytest.raises(ZeroDivisionError):
-        runtime.predict(WORLD.sample(1, 32, np.random.default_rng(0))[0])
+    x, _ = WORLD.sample(1, 32, np.random.default_rng(0))
+    np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x, WORLD.edit(1)), rtol=1e-5, atol=1e-5)
+    assert "ZeroDivisionError" in runtime.status().reason
     assert runtime.adapt().in_force == "prototype 0 + residual"
 
 
@@ -287,4 +288,5 @@ def test_a_closed_runtime_predicts_and_asks_no_more() -> None:
     x, _ = WORLD.sample(1, 32, np.random.default_rng(0))
     np.testing.assert_allclose(runtime.predict(x), WORLD.logits(x, WORLD.edit(1)), rtol=1e-5, atol=1e-5)
     assert runtime.status().in_force == "prototype 0"
+    assert "closed" in runtime.adapt().reason
     assert cloud.requests == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from persona.demo.report.markup import Markup, join, table, tag
@@ -67,7 +68,9 @@ def devices_table(results: Results) -> Markup:
     for device in results["devices"]:
         scores = [percent(device["accuracy"][row.key]) for row in ROWS]
         did = [f"{device[key]:,}" for key in ("jumps", "asks", "refused")]
-        rows.append([str(device["device"]), *scores, *did, f"{device['rss_mb']:.0f}", " → ".join(device["domains"])])
+        rows.append(
+            [str(device["device"]), *scores, *did, f"{device['rss_mb'] or math.nan:.0f}", " → ".join(device["domains"])]
+        )
     return table([*head, "jumps", "asks", "refused", "MB", "what it met"], rows, "small")
 
 
@@ -87,7 +90,7 @@ def _device_rows(results: Results) -> Iterator[list[str]]:
         microseconds(apply["p50"]),
         f"99 % within {microseconds(apply['p99'])}, without the trial; {parts}",
     ]
-    memory = [device["rss_mb"] for device in results["devices"]]
+    memory = [device["rss_mb"] or math.nan for device in results["devices"]]
     most = f"at most {max(memory):.0f} MB" if memory else "no device was recorded"
     yield ["memory of a device's process, mean", f"{mean(memory):.0f} MB" if memory else "not measured", most]
     editable = f"{bundle['editable']:,} of {count(bundle['parameters'], 'parameter')} can be edited"
