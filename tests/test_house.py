@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 
+import persona
 from persona.model.features import standardise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,6 +96,10 @@ def test_the_import_contracts_can_fail(tmp_path: Path, module: str, line: str, b
 def test_shapes_are_checked_while_tests_run() -> None:
     with pytest.raises(TypeCheckError, match="center"):
         standardise(torch.zeros(2, 3), center=torch.zeros(4), scale=torch.ones(3))
+
+
+def test_the_version_is_one() -> None:
+    assert version("persona-edge") == persona.__version__
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "persona").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))

@@ -81,7 +81,7 @@ def train_base(
     rng = np.random.default_rng(schedule.seed)
     optimizer, rate = _optimizer(list(module.parameters()), schedule)
     history = History()
-    with _dice(schedule.seed), _fitting():
+    with seeded(schedule.seed), _fitting():
         for step in range(schedule.steps):
             batch = episodes.sample(rng)
             x, y = to_tensors(
@@ -116,7 +116,7 @@ def train_adapter(
         learner = start_learner(model, adapter, episodes, config.prototypes, rng)
     learner.loss = loss
     still = list(model.parameters()) if config.base == "frozen" else []
-    with _held(still), _dice(config.schedule.seed), _fitting():
+    with _held(still), seeded(config.schedule.seed), _fitting():
         history = _adapt(learner, episodes, config, rng, progress)
     return learner, history
 
@@ -213,8 +213,8 @@ def _report(history: History, step: int, schedule: Schedule, loss: Tensor, progr
 
 
 @contextmanager
-def _dice(seed: int) -> Iterator[None]:
-    """Seed torch's own dice, which dropout rolls, and put them back afterwards."""
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's own dice, which fresh weights and dropout roll, and put them back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import nn
 
 from persona.tasks.base import Task
 from persona.training.checkpoint import Run
 from persona.training.evaluate import sample_many, score
-from persona.training.loop import AdapterConfig, History, Progress, Schedule, train_adapter, train_base
+from persona.training.loop import AdapterConfig, History, Progress, Schedule, seeded, train_adapter, train_base
 from persona.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 # Given the name of a phase, returns what is to be told of its progress.
 Phases = Callable[[str], Progress | None]
@@ -53,8 +55,12 @@ def train_run(task: Task, recipe: Recipe, budget: Budget, phases: Phases) -> Run
 
     model = recipe.build_model(base, task.input_shape)
     config = AdapterConfig(Schedule(budget.adapter_steps, 5e-3, seed=budget.seed + 1), budget.base)
-    learner, history = train_adapter(model, recipe.build_adapter(model), task.training(), config, phases("adapter"))
+    with seeded(config.schedule.seed):
+        adapter = recipe.build_adapter(model)
+    learner, history = train_adapter(model, adapter, task.training(), config, phases("adapter"))
 
+    if history.collapsed:
+        log.warning("the codes have collapsed: one direction carries %.0f %% of them", 100 * history.code_shares[0])
     figures = {name: 100 * value for name, value in score(learner, static, batch).to_json().items()}
     steps = {"base": budget.base_steps, "adapter": budget.adapter_steps, "static": longer.steps}
     facts: dict[str, Any] = {
@@ -78,6 +84,5 @@ def thinned(history: History, points: int = 200) -> list[float]:
 
 def _fresh(recipe: Recipe, seed: int) -> nn.Module:
     """Return the recipe's backbone, initialised from a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return recipe.build_base()
