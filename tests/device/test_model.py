@@ -145,3 +145,16 @@ def test_a_graph_with_other_classes_than_the_sketch_is_refused() -> None:
     graph = graph_with(["N", 4], width=4)
     with pytest.raises(BundleError, match=r"logits \(2, 2\).*C = 6"):
         DeviceModel(replace(WORLD.bundle, sketch=sketch, bank=bank, jump=jump, graph=graph))
+
+
+def test_results_stay_as_they_are_while_the_model_runs_on() -> None:
+    model, rng = DeviceModel(WORLD.bundle), np.random.default_rng(0)
+    weights = model.weights(None)
+    batches = [WORLD.sample(1, count, rng)[0] for count in (1, 7, 7, 32)]
+    results = [model.run(x, weights) for x in batches]
+    kept = [(logits.copy(), moments.copy()) for logits, moments in results]
+    for x in reversed(batches):
+        model.run(x, weights)
+    for (logits, moments), (wanted_logits, wanted_moments) in zip(results, kept, strict=True):
+        np.testing.assert_array_equal(logits, wanted_logits)
+        np.testing.assert_array_equal(moments, wanted_moments)
