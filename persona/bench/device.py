@@ -20,7 +20,7 @@ from persona.backbones.cnn import cnn_bn
 from persona.bank import Bank
 from persona.bundle import Bundle
 from persona.device import DeviceModel
-from persona.device.model import open_session
+from persona.device.model import open_session, run_bound
 from persona.edit import Array
 from persona.export.graph import bake, model_graph
 from persona.jump import JumpSpec
@@ -86,17 +86,11 @@ def _inference(bundle: Bundle, batch: int, repetitions: int, clock: Clock) -> di
     model = DeviceModel(bundle)
     weights = model.weights(None)
     baked = baked_session(bundle)
-    binding = baked.io_binding()
-
-    def run_baked() -> list[Array]:
-        """Run as `DeviceModel.run` does, with nothing but x to bind."""
-        binding.bind_cpu_input("x", np.ascontiguousarray(x))
-        for name in ("logits", "moments"):
-            binding.bind_output(name)
-        baked.run_with_iobinding(binding)
-        return list(binding.copy_outputs_to_cpu())
-
-    ways: dict[str, Callable[[], Any]] = {"baked_us": run_baked, "editable_us": lambda: model.run(x, weights)}
+    empty, full = baked.io_binding(), model.bind(weights)
+    ways: dict[str, Callable[[], Any]] = {
+        "baked_us": lambda: run_bound(baked, empty, x),
+        "editable_us": lambda: run_bound(model.session, full, x),
+    }
     medians = _interleaved(ways, repetitions, clock)
     return {**medians, "ratio": medians["editable_us"] / medians["baked_us"]}
 

@@ -42,9 +42,9 @@ class DeviceModel:
         BundleError where onnxruntime refuses it, or its inputs and outputs are not those of the bundle.
         """
         self._bundle = bundle
-        self._session = open_session(bundle.graph, threads)
-        _check_inputs(self._session, bundle)
-        outputs = {output.name for output in self._session.get_outputs()}
+        self.session = open_session(bundle.graph, threads)
+        _check_inputs(self.session, bundle)
+        outputs = {output.name for output in self.session.get_outputs()}
         if outputs != set(_OUTPUTS):
             raise BundleError(f"a bundle's graph has outputs {sorted(outputs)}; wanted {_OUTPUTS}: export it anew")
         self._base = {name: np.array(bundle.weights[name], np.float32, order="C") for name in bundle.spec.names}
@@ -66,21 +66,17 @@ class DeviceModel:
         try:
             binding = weights.bindings.pop()
         except IndexError:  # none at rest
-            binding = self._bind(weights)
+            binding = self.bind(weights)
         try:
-            binding.bind_cpu_input("x", np.ascontiguousarray(x))
-            for name in _OUTPUTS:
-                binding.bind_output(name)
-            self._session.run_with_iobinding(binding)
-            logits, moments = binding.copy_outputs_to_cpu()
+            logits, moments = run_bound(self.session, binding, x)
         except Exception as error:  # onnxruntime's errors have no base class of their own
             raise BundleError(f"a bundle's graph fails on x of shape {x.shape}: {error}; export it anew") from error
         weights.bindings.append(binding)
         return logits, moments
 
-    def _bind(self, weights: Weights) -> IOBinding:
+    def bind(self, weights: Weights) -> IOBinding:
         """Return a binding with the weights bound: feeding them anew to each run costs a single sample a fifth."""
-        binding = self._session.io_binding()
+        binding = self.session.io_binding()
         for name, value in weights.values.items():
             binding.bind_ortvalue_input(name, value)
         return binding
@@ -109,6 +105,16 @@ class DeviceModel:
                 f"a bundle's graph gives logits {logits.shape} for {batch} samples; wanted ({batch}, C), "
                 f"C = {sketch.n_classes or 'anything'}: export it anew"
             )
+
+
+def run_bound(session: InferenceSession, binding: IOBinding, x: Array) -> tuple[Array, Array]:
+    """Return logits and moments of x; all other inputs of the graph are bound already."""
+    binding.bind_cpu_input("x", np.ascontiguousarray(x))
+    for name in _OUTPUTS:
+        binding.bind_output(name)
+    session.run_with_iobinding(binding)
+    logits, moments = binding.copy_outputs_to_cpu()
+    return logits, moments
 
 
 def open_session(graph: bytes, threads: int = 1) -> InferenceSession:
