@@ -1,6 +1,7 @@
 """What an edit costs a device: inference through editable inputs against baked weights, and a swap part by part.
 
 The two graphs take turns run by run, so that whatever else the machine does falls on both alike; medians are reported.
+Inference is the run of a graph whose other inputs are bound; the checks that `DeviceModel.run` makes of x are left out.
 """
 
 from __future__ import annotations
