@@ -1,0 +1,1 @@
+"""What others do on the same streams, one file each: every peer that our tables hold ours against."""
