@@ -80,7 +80,7 @@ def collect_windows(
             batch = episodes.sample(rng)
             support, _ = to_tensors(batch.support, batch.support_labels)
             query, _ = to_tensors(batch.query, batch.query_labels)
-            codes.append(learner.codes(support)[0].cpu().numpy())
+            codes.append(learner.see(support).codes.cpu().numpy())
             pairs = zip(_sketches(learner, spec, support), _sketches(learner, spec, query), strict=True)
             windows.extend(pairs)
     return np.concatenate(codes), windows

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from persona.errors import TrainingError
 from persona.files import write_together
+from persona.model.renorm import Renorm
 from persona.spec import ModelSpec
 from persona.training.centres import Centres
 from persona.training.recipe import Recipe
@@ -41,6 +42,7 @@ def save_run(folder: Path, run: Run) -> None:
         **_prefixed("model", learner.model.module.state_dict()),
         **_prefixed("adapter", learner.adapter.state_dict()),
         **_prefixed("static", run.static.state_dict()),
+        **({} if learner.renorm is None else _prefixed("renorm", learner.renorm.state_dict())),
         "center": learner.center,
         "scale": learner.scale,
     }
@@ -65,6 +67,9 @@ def load_run(folder: Path) -> Run:
         for name, module in (("model", model.module), ("adapter", adapter), ("static", static)):
             module.load_state_dict(_within(name, tensors))
         center, scale = tensors["center"], tensors["scale"]
+        renorm = Renorm(model) if "renorm/logits" in tensors else None
+        if renorm is not None:
+            renorm.load_state_dict(_within("renorm", tensors))
     except FileNotFoundError as error:
         raise TrainingError(
             f"{folder} holds no run: {error.filename} is missing; `persona train` writes one"
@@ -73,8 +78,8 @@ def load_run(folder: Path) -> Run:
         raise TrainingError(f"the run in {folder} is damaged ({error}); train it again") from error
     for module in (model, adapter, static):
         module.eval()
-    centres = Centres(1)
-    return Run(recipe, Learner(model, adapter, center, scale, centres), static, facts)
+    learner = Learner(model, adapter, center, scale, Centres(1), renorm=renorm)
+    return Run(recipe, learner, static, facts)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -47,17 +47,18 @@ def score(learner: Learner, static: nn.Module, batch: EpisodeBatch) -> Scores:
     static.eval()
     support, support_y = to_tensors(batch.support, batch.support_labels)
     query, query_y = to_tensors(batch.query, batch.query_labels)
-    codes = torch.cat([learner.codes(part)[0] for part in support.split(EPISODES_AT_ONCE)])
-    edit = learner.adapter.decoder
-    everybody = {name: delta.mean(dim=0) for name, delta in edit(codes).items()}
+    seen = [learner.see(part) for part in support.split(EPISODES_AT_ONCE)]
+    codes, means = torch.cat([s.codes for s in seen]), torch.cat([s.means for s in seen])
+    edit = learner.deltas
+    everybody = {name: delta.mean(dim=0) for name, delta in edit(codes, means).items()}
     correct = dict.fromkeys((field.name for field in fields(Scores)), 0)
     for at in torch.arange(len(codes)).split(EPISODES_AT_ONCE):
-        own, flat, y = edit(codes[at]), query[at].flatten(0, 1), query_y[at]
+        own, flat, y = edit(codes[at], means[at]), query[at].flatten(0, 1), query_y[at]
         logits = {
             "static": static(flat),
             "base": learner.model(flat).logits,
             "mean_edit": learner.model(flat, everybody).logits,
-            "shuffled_edit": learner.model(flat, edit(codes.roll(1, dims=0)[at])).logits,
+            "shuffled_edit": learner.model(flat, edit(codes.roll(1, dims=0)[at], means.roll(1, dims=0)[at])).logits,
             "adapted_causal": learner.model(flat, own).logits,
         }
         for name, values in logits.items():

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from persona.adapters.persona import PersonaAdapter
 from persona.errors import TrainingError
 from persona.model.editable import EditableModel
+from persona.model.renorm import Renorm
 from persona.tasks.base import Episodes
 from persona.training.centres import Centres
 from persona.training.step import Learner, Loss, LossWeights, adapter_loss, to_tensors, window_features
@@ -45,13 +46,14 @@ class AdapterConfig:
     """How an adapter is trained.
 
     `base`: "joint" trains the model's own weights along, "frozen" leaves them. `prototypes`: centres kept while
-    training.
+    training. `renorm`: batch normalisation that is edited also takes up the device's own statistics.
     """
 
     schedule: Schedule = Schedule(steps=1000, learning_rate=5e-3)
     base: Literal["joint", "frozen"] = "joint"
     weights: LossWeights = field(default_factory=LossWeights)
     prototypes: int = 16
+    renorm: bool = True
 
 
 @dataclass
@@ -79,9 +81,9 @@ def train_base(
     TrainingError where the episodes do not fit the module, or the loss is no longer finite.
     """
     rng = np.random.default_rng(schedule.seed)
-    optimizer, rate = _optimizer(list(module.parameters()), schedule)
+    optimizer, rate = make_optimizer(list(module.parameters()), schedule)
     history = History()
-    with seeded(schedule.seed), _fitting():
+    with seeded(schedule.seed), fitting():
         for step in range(schedule.steps):
             batch = episodes.sample(rng)
             x, y = to_tensors(
@@ -90,8 +92,8 @@ def train_base(
             )
             module.train()
             value = loss(module(x.flatten(0, 1)), y.flatten())
-            _descend(value, step, optimizer, rate)
-            _report(history, step, schedule, value, progress)
+            descend(value, step, optimizer, rate)
+            report(history, step, schedule, value, progress)
     module.eval()
     return history
 
@@ -112,11 +114,13 @@ def train_adapter(
     if config.base not in ("joint", "frozen"):
         raise TrainingError(f"base {config.base!r} is unknown; wanted joint or frozen")
     rng = np.random.default_rng(config.schedule.seed)
-    with _fitting():
+    with fitting():
         learner = start_learner(model, adapter, episodes, config.prototypes, rng)
     learner.loss = loss
+    if config.renorm:
+        learner.renorm = Renorm(model)
     still = list(model.parameters()) if config.base == "frozen" else []
-    with _held(still), seeded(config.schedule.seed), _fitting():
+    with _held(still), seeded(config.schedule.seed), fitting():
         history = _adapt(learner, episodes, config, rng, progress)
     return learner, history
 
@@ -124,14 +128,15 @@ def train_adapter(
 def _adapt(
     learner: Learner, episodes: Episodes, config: AdapterConfig, rng: np.random.Generator, progress: Progress | None
 ) -> History:
-    trained = [p for p in (*learner.adapter.parameters(), *learner.model.parameters()) if p.requires_grad]
-    optimizer, rate = _optimizer(trained, config.schedule)
+    modules = [learner.adapter, learner.model, *([] if learner.renorm is None else [learner.renorm])]
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    optimizer, rate = make_optimizer(trained, config.schedule)
     history, recent = History(), list[Tensor]()
     for step in range(config.schedule.steps):
         value, codes = adapter_loss(learner, episodes.sample(rng), config.weights, rng)
-        _descend(value, step, optimizer, rate)
+        descend(value, step, optimizer, rate)
         recent = [*recent, codes.flatten(1)][-64:]
-        _report(history, step, config.schedule, value, progress)
+        report(history, step, config.schedule, value, progress)
     history.code_shares = eigenvalue_shares(torch.cat(recent))
     return history
 
@@ -170,7 +175,7 @@ def eigenvalue_shares(codes: Tensor) -> list[float]:
 
 
 @contextmanager
-def _fitting() -> Iterator[None]:
+def fitting() -> Iterator[None]:
     """Raise torch's complaints about shapes, dtypes and labels as a TrainingError that says whose they are."""
     try:
         yield
@@ -181,7 +186,7 @@ def _fitting() -> Iterator[None]:
         ) from error
 
 
-def _optimizer(
+def make_optimizer(
     parameters: list[nn.Parameter], schedule: Schedule
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     if schedule.steps < 1:
@@ -193,7 +198,7 @@ def _optimizer(
     return optimizer, rate
 
 
-def _descend(
+def descend(
     loss: Tensor, step: int, optimizer: torch.optim.Optimizer, rate: torch.optim.lr_scheduler.LRScheduler
 ) -> None:
     if not math.isfinite(loss.item()):
@@ -206,7 +211,7 @@ def _descend(
     rate.step()
 
 
-def _report(history: History, step: int, schedule: Schedule, loss: Tensor, progress: Progress | None) -> None:
+def report(history: History, step: int, schedule: Schedule, loss: Tensor, progress: Progress | None) -> None:
     history.losses.append(loss.item())
     if progress is not None:
         progress(step + 1, schedule.steps, loss.item())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 from persona.adapters.persona import PersonaAdapter
 from persona.model.editable import Deltas, EditableModel
 from persona.model.features import raw_features, standardise
+from persona.model.renorm import Renorm
 from persona.tasks.base import Array, EpisodeBatch
 from persona.training.centres import Centres
 
@@ -38,9 +40,20 @@ class LossWeights:
     size: float = 1e-3
 
 
+class Seen(NamedTuple):
+    """What B support sets gave: codes (B, n, d), the base model's logits (B·S, C), their mean moments (B, M)."""
+
+    codes: Tensor
+    logits: Tensor
+    means: Tensor
+
+
 @dataclass
 class Learner:
-    """What a step works on: the model, its adapter, the sketch's standardisation, the centres and the task loss."""
+    """What a step works on: the model, its adapter, the sketch's standardisation, the centres and the task loss.
+
+    `renorm` is the part of an edit that the device works out by itself; None for a learner without it.
+    """
 
     model: EditableModel
     adapter: PersonaAdapter
@@ -48,13 +61,21 @@ class Learner:
     scale: Tensor  # (F,)
     centres: Centres
     loss: Loss = F.cross_entropy
+    renorm: Renorm | None = None
 
-    def codes(self, support: Shaped[Tensor, "b s ..."]) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b*s k"]]:
-        """Return the codes of B support sets and the base model's logits (B·S, C) on them."""
+    def see(self, support: Shaped[Tensor, "b s ..."]) -> Seen:
+        """Return the codes of B support sets, the base model's logits on them and their mean moments."""
         logits, moments = self.model(support.flatten(0, 1))
+        means = moments.reshape(len(support), -1, moments.shape[1]).mean(dim=1)
         if self.adapter.context == "samples":
-            return self.adapter.codes(support), logits
-        return self.adapter.codes(self.features(moments, logits, len(support))), logits
+            return Seen(self.adapter.codes(support), logits, means)
+        return Seen(self.adapter.codes(self.features(moments, logits, len(support))), logits, means)
+
+    def deltas(self, codes: Float[Tensor, "b n d"], means: Float[Tensor, "b m"]) -> dict[str, Tensor]:
+        """Return {tensor name: (B, *shape)}: what the codes say, and what the device's own statistics say."""
+        deltas: dict[str, Tensor] = self.adapter.decoder(codes)
+        local = {} if self.renorm is None else self.renorm(self.model, means)
+        return {name: delta + local[name] if name in local else delta for name, delta in deltas.items()}
 
     def features(self, moments: Tensor, logits: Tensor, windows: int) -> Float[Tensor, "b f"]:
         """Return standardised sketch features of B windows, from the outputs on all their samples."""
@@ -70,10 +91,10 @@ def adapter_loss(
     if rng.random() < 0.5:
         query, query_y = support, support_y
 
-    codes, base_logits = learner.codes(support)  # (B, n, d), (B·S, C)
+    codes, base_logits, means = learner.see(support)  # (B, n, d), (B·S, C), (B, M)
     learner.centres.update(codes.detach())
     used = learner.centres.replace_some(codes, weights.prototype_share, rng)
-    deltas = learner.adapter.decoder(used)
+    deltas = learner.deltas(used, means)
     logits, _ = learner.model(query.flatten(0, 1), deltas)
 
     loss = learner.loss(logits, query_y.flatten())

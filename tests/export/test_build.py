@@ -47,7 +47,7 @@ def test_the_bundle_and_its_encoder_give_the_edits_and_logits_of_torch(learner: 
     device = DeviceModel(bundle)
     encoder = onnxruntime.InferenceSession(half.encoder)
     with torch.no_grad():
-        codes, _ = learner.codes(support)
+        codes = learner.see(support).codes
         edited = learner.model(support.flatten(0, 1), learner.adapter.decoder(codes)).logits.unflatten(0, (16, 24))
     for row, (x, wanted) in enumerate(zip(support.numpy(), edited, strict=True)):
         logits, moments = device.run(x, device.weights(None))

@@ -59,7 +59,7 @@ def test_prototypes_are_trained_for() -> None:
         to_tensors(batch.query, batch.query_labels),
     )
     with torch.no_grad():
-        values, nearest = learner.centres.values, learner.centres.nearest(learner.codes(support)[0])
+        values, nearest = learner.centres.values, learner.centres.nearest(learner.see(support).codes)
         assert values is not None
         logits = learner.model(query.flatten(0, 1), learner.adapter.decoder(values[nearest])).logits
     assert float((logits.argmax(dim=1) == labels.flatten()).float().mean()) > 0.85

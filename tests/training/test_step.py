@@ -93,7 +93,7 @@ def test_the_gradient_passes_through_the_sketch_to_the_base() -> None:
     made.model.zero_grad()
     support, _ = to_tensors(batch().support, batch().support_labels)
     query, query_y = to_tensors(batch().query, batch().query_labels)
-    deltas = made.adapter.decoder(made.codes(support)[0].detach())
+    deltas = made.adapter.decoder(made.see(support).codes.detach())
     F.cross_entropy(made.model(query.flatten(0, 1), deltas).logits, query_y.flatten()).backward()
     assert whole is not None
     assert weight.grad is not None
@@ -118,7 +118,7 @@ def test_an_adapter_that_reads_samples_gets_samples() -> None:
     made = learner(world)
     drawn = world.sample(np.random.default_rng(0))
     support, _ = to_tensors(drawn.support, drawn.support_labels)
-    codes, logits = made.codes(support)
+    codes, logits, _ = made.see(support)
     torch.testing.assert_close(codes, made.adapter.codes(support))
     torch.testing.assert_close(logits, made.model(support.flatten(0, 1)).logits)
 

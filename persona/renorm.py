@@ -1,0 +1,113 @@
+"""Renormalisation: the part of an edit that a device works out by itself, from its own sketch.
+
+A batch-normalisation layer subtracts and divides by statistics of training. Mixing in those of the device's recent data
+(α-BN: Schneider et al., NeurIPS 2020, equation 2) is the same as another scale and shift of the layer, so it is a delta
+like any other: no byte travels for it, one forward pass under base weights is all it takes, and single samples run
+under it too. The strength α of each layer is learned with the adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from persona.edit import Array
+from persona.errors import SpecError
+from persona.sketch import Sketch, SketchSpec
+
+# A layer's scale changes by this factor at most, whatever the data: a constant picture has no variance at all.
+LARGEST_FACTOR = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class RenormLayer:
+    """One layer: statistics of training `mean` and `variance`, base `scale`, each (C,); α in [0, 1]; ε of the layer.
+
+    The tap of the same name must carry the layer's input moments of order 2.
+    """
+
+    name: str
+    mean: Array
+    variance: Array
+    scale: Array
+    strength: float
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        """SpecError where shapes differ, entries are not finite, or a number is out of range."""
+        arrays = (self.mean, self.variance, self.scale)
+        if len({a.shape for a in arrays}) != 1 or self.mean.ndim != 1 or not all(np.isfinite(a).all() for a in arrays):
+            raise SpecError(f"renormalisation of {self.name!r} needs mean, variance and scale (C,), all finite")
+        if not 0 <= self.strength <= 1 or not 0 < self.epsilon < 1 or self.variance.min() < 0:
+            raise SpecError(
+                f"renormalisation of {self.name!r} has strength {self.strength}, epsilon {self.epsilon}, least variance "
+                f"{self.variance.min()}; wanted [0, 1], (0, 1) and 0 or more"
+            )
+
+    def deltas(self, mean: Array, variance: Array) -> tuple[Array, Array]:
+        """Return the deltas (C,) of scale and shift for input statistics (C,) of the device."""
+        a = self.strength
+        mixed_mean = a * mean + (1 - a) * self.mean
+        mixed = a * variance + (1 - a) * self.variance
+        factor = 1 / np.sqrt(mixed + self.epsilon)
+        limit = LARGEST_FACTOR / np.sqrt(self.variance + self.epsilon)
+        factor = np.minimum(factor, limit)
+        shift = self.scale * (self.mean - mixed_mean) * factor
+        stretch = self.scale * (np.sqrt(self.variance + self.epsilon) * factor - 1)
+        return stretch.astype(np.float32), shift.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Renorm:
+    """The layers that a device renormalises; none is allowed."""
+
+    layers: tuple[RenormLayer, ...] = ()
+
+    def deltas(self, spec: SketchSpec, sketch: Sketch) -> dict[str, Array]:
+        """Return {tensor name: delta (C,)} for a sketch under base weights; nothing for an empty sketch."""
+        if not sketch.count:
+            return {}
+        places = dict(zip((tap.name for tap in spec.taps), zip(spec.taps, spec.slices, strict=True), strict=True))
+        means = sketch.moments / sketch.count
+        found: dict[str, Array] = {}
+        for layer in self.layers:
+            tap, where = places[layer.name]
+            mean = means[where][: tap.channels]
+            variance = np.maximum(means[where][tap.channels :] - mean**2, 0.0)
+            found[f"{layer.name}.weight"], found[f"{layer.name}.bias"] = layer.deltas(mean, variance)
+        return found
+
+    def check(self, spec: SketchSpec) -> Renorm:
+        """Return itself where every layer has its tap; SpecError naming the first that has not."""
+        taps = {tap.name: tap for tap in spec.taps}
+        for layer in self.layers:
+            tap = taps.get(layer.name)
+            if tap is None or tap.order != 2 or tap.channels != layer.mean.size:
+                raise SpecError(
+                    f"renormalisation of {layer.name!r} needs its input tapped: {layer.mean.size} channels, order 2"
+                )
+        return self
+
+    def to_arrays(self) -> dict[str, Array]:
+        """Return every layer as one array ``{name}`` (4, C): mean, variance, scale, and a row of (α, ε, 0, …)."""
+        rows: dict[str, Array] = {}
+        for layer in self.layers:
+            numbers = np.resize(np.array([layer.strength, layer.epsilon], np.float32), max(2, layer.mean.size))
+            rows[layer.name] = np.stack(
+                [np.resize(a, numbers.size) for a in (layer.mean, layer.variance, layer.scale)] + [numbers]
+            ).astype(np.float32)
+        return rows
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array], channels: Mapping[str, int]) -> Renorm:
+        """Read what `to_arrays` wrote; `channels` says each layer's C. SpecError where an array does not fit."""
+        layers = []
+        for name, rows in arrays.items():
+            c = channels.get(name, 0)
+            if rows.ndim != 2 or rows.shape != (4, max(2, c)) or not c:
+                raise SpecError(f"renormalisation of {name!r} has shape {rows.shape}; wanted (4, {max(2, c)})")
+            mean, variance, scale = (np.asarray(row[:c], np.float32) for row in rows[:3])
+            layers.append(RenormLayer(name, mean, variance, scale, float(rows[3, 0]), float(rows[3, 1])))
+        return cls(tuple(layers))
