@@ -1,7 +1,9 @@
 """Codes → deltas in torch: the trainable twin of `persona.decoder`, tensor by tensor.
 
 Parameters are kept relative to each tensor's bound γ, ``Δ = γ · tanh(D(z))``, so that one learning rate fits all
-tensors. Every decoder starts at exactly zero, and step 0 equals the base model.
+tensors. Every decoder starts at exactly zero, and step 0 equals the base model. Of the kinds, "basis" gives every
+tensor full weights, ``Σ_k z_k B_k + B_0``, and "kernel" gives large ones a map of low rank. "dense" is the earlier name
+of "basis", and the same map.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from persona.edit import Array
 from persona.errors import SpecError
 from persona.spec import ModelSpec, TensorSpec
 
-DecoderKind = Literal["kernel", "dense"]
+DecoderKind = Literal["kernel", "basis", "dense"]
 # Tensors up to this size get a dense map even in a kernel decoder: it is as small there.
 DENSE_LIMIT = 1024
 
 
 class DenseMap(nn.Module):
-    """``z P + p``, zero at the start."""
+    """``z P + p``, zero at the start: the rows of P are a basis of edits, p one more that is always on."""
 
     def __init__(self, tensor: TensorSpec, code: int) -> None:
         super().__init__()
@@ -100,7 +102,7 @@ class DeltaDecoder(nn.Module):
 
 
 def _map_for(tensor: TensorSpec, code: int, kind: DecoderKind, rank: int) -> DenseMap | KernelMap:
-    if kind == "dense" or len(tensor.shape) == 1 or tensor.size <= DENSE_LIMIT:
+    if kind != "kernel" or len(tensor.shape) == 1 or tensor.size <= DENSE_LIMIT:
         return DenseMap(tensor, code)
     return KernelMap(tensor, code, rank)
 

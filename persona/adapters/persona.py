@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from persona.adapters.decoders import DecoderKind, DeltaDecoder
 from persona.adapters.encoders import ImageSetEncoder, SketchEncoder
-from persona.adapters.transfer import TRANSFERS
+from persona.adapters.transfer import TRANSFERS, Transfer
 from persona.errors import SpecError
 from persona.spec import ModelSpec
 
@@ -19,9 +17,10 @@ Encoder = SketchEncoder | ImageSetEncoder
 class PersonaAdapter(nn.Module):
     """Encoder, cross-layer transfer and decoder.
 
-    `encoder` maps a context to u (B, h) and says its `width`; `code` is d; `transfer` one of "shared" and
-    "autoregressive"; `decoder` "kernel" (rank `rank`) or "dense". At step 0 every delta is zero. SpecError for an
-    unknown transfer or decoder, or a width or rank that leaves no room for an edit.
+    `encoder` maps a context to u (B, h) and says its `width`; `code` is d; `transfer` one of "shared" (one
+    code for all layers), "autoregressive", "stacked", "attention" and "none" (a code a layer); `decoder` "kernel" (rank
+    `rank`) or "basis". At step 0 every delta is zero. SpecError for an unknown transfer or decoder, or a width or rank
+    that leaves no room for an edit.
     """
 
     def __init__(
@@ -30,7 +29,7 @@ class PersonaAdapter(nn.Module):
         encoder: Encoder,
         *,
         code: int = 16,
-        transfer: Literal["shared", "autoregressive"] = "shared",
+        transfer: Transfer = "shared",
         decoder: DecoderKind = "kernel",
         rank: int = 4,
     ) -> None:

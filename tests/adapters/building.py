@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from persona import catalog
 from persona.adapters import ImageSetEncoder, PersonaAdapter, SketchEncoder
+from persona.adapters.transfer import TRANSFERS
 from persona.model import EditableModel
 
 BACKBONES = sorted(catalog.CATALOG["backbones"])
 PICTURE = (1, 12, 12)
-# Every combination of what an adapter may be made of.
+# Every combination of what an adapter may be made of; "dense" is another name of "basis".
 OPTIONS = [
     {"encoder": encoder, "transfer": transfer, "decoder": decoder}
-    for encoder, transfer, decoder in product(("sketch", "images"), ("shared", "autoregressive"), ("kernel", "dense"))
+    for encoder, transfer, decoder in product(("sketch", "images"), sorted(TRANSFERS), ("kernel", "basis"))
 ]
 
 

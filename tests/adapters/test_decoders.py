@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from persona.adapters.decoders import DENSE_LIMIT, DeltaDecoder, DenseMap, KernelMap
+from persona.adapters.transfer import TRANSFERS
 from persona.decoder import Decoder
 from persona.spec import LayerSpec, ModelSpec, TensorSpec
+from persona.wire import AdaptReply
 
 SPEC = ModelSpec(
     (
@@ -38,7 +40,7 @@ def codes(count: int, code_shape: tuple[int, int]) -> torch.Tensor:
 
 @pytest.mark.parametrize("scale", [0.05, 0.4, 20.0])
 @pytest.mark.parametrize("rank", [1, 4])
-@pytest.mark.parametrize("kind", ["kernel", "dense"])
+@pytest.mark.parametrize("kind", ["kernel", "basis"])
 @pytest.mark.parametrize("code_shape", SHAPES)
 def test_torch_and_numpy_decode_alike(code_shape: tuple[int, int], kind: str, rank: int, scale: float) -> None:
     decoder = trained_decoder(kind, code_shape, rank, scale)
@@ -55,7 +57,7 @@ def test_torch_and_numpy_decode_alike(code_shape: tuple[int, int], kind: str, ra
                 assert np.abs(found - wanted).max() <= 1e-6 * max(scale, 1) ** 2 * tensor.bound, tensor.name
 
 
-@pytest.mark.parametrize("kind", ["kernel", "dense"])
+@pytest.mark.parametrize("kind", ["kernel", "basis", "dense"])
 def test_large_tensors_get_a_kernel_only_in_a_kernel_decoder(kind: str) -> None:
     decoder = DeltaDecoder(SPEC, (1, 6), kind)  # type: ignore[arg-type]
     for tensor, relative in zip(SPEC.tensors, decoder.maps, strict=True):
@@ -83,10 +85,46 @@ def test_rows_of_the_code_drive_their_own_layers() -> None:
 
 
 def test_numpys_copy_does_not_follow_further_training() -> None:
-    decoder = trained_decoder("dense", (1, 6))
+    decoder = trained_decoder("basis", (1, 6))
     shipped, code = decoder.to_numpy(), codes(1, (1, 6))[0].numpy()
     before = shipped.decode(code)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.zero_()
     assert before.distance(shipped.decode(code)) == 0
+
+
+def test_a_basis_is_a_sum_of_full_weights() -> None:
+    """Σ_k z_k B_k + B_0 for every tensor, a convolution's kernel among them; and "dense" is the same map."""
+    basis, dense, batch = trained_decoder("basis", (1, 6)), trained_decoder("dense", (1, 6)), codes(1, (1, 6))
+    found = basis(batch)["conv.weight"][0].double()
+    conv = basis.maps[0]
+    elements = conv.weight.double().reshape(6, 16, 8, 3, 3)
+    relative = sum(float(batch[0, 0, k]) * elements[k] for k in range(6)) + conv.bias.double().reshape(16, 8, 3, 3)
+    torch.testing.assert_close(found, 0.07 * torch.tanh(relative), atol=1e-6, rtol=1e-5)
+    assert basis.state_dict().keys() == dense.state_dict().keys()
+    assert all(torch.equal(value, dense(batch)[name]) for name, value in basis(batch).items())
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(TRANSFERS) if name != "shared"])
+def test_codes_travel_first_layer_to_last(name: str) -> None:
+    """Row l of what a transfer gives reaches layer l alone, after the wire and in the numpy of a device."""
+    torch.manual_seed(0)
+    transfer = TRANSFERS[name](SPEC, 12, 6)
+    decoder = trained_decoder("kernel", transfer.code_shape)
+    with torch.no_grad():
+        rows = transfer(torch.randn(1, 12))
+        wanted = decoder(rows)
+    sent = AdaptReply("0" * 16, 0, 1, 0, rows[0].numpy(), "float32").encode()
+    received = AdaptReply.decode(sent, transfer.code_shape).residual
+    assert received is not None
+    shipped = decoder.to_numpy()
+    edit = shipped.decode(received)
+    for tensor in SPEC.tensors:
+        np.testing.assert_allclose(edit.deltas[tensor.name], wanted[tensor.name][0], atol=1e-6 * tensor.bound)
+    for row, layer in enumerate(SPEC.layers):
+        other = received.copy()
+        other[row] *= -1
+        moved = shipped.decode(other).deltas
+        changed = {key for key in moved if not np.array_equal(moved[key], edit.deltas[key])}
+        assert changed == {tensor.name for tensor in layer.tensors}

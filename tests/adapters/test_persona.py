@@ -38,7 +38,7 @@ def test_every_parameter_is_registered_and_trained(model: EditableModel, options
     adapter = adapter_for(model, **options)
     x, y = torch.rand(6, *model.input_shape), torch.arange(6)
     before = {name: value.clone() for name, value in adapter.state_dict().items()}
-    optimizer = torch.optim.SGD(adapter.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(adapter.parameters(), lr=0.01)
     assert {id(p) for p in adapter.parameters()} == {id(p) for group in optimizer.param_groups for p in group["params"]}
     for _ in range(3):
         optimizer.zero_grad()
@@ -86,7 +86,7 @@ def test_an_edit_does_not_depend_on_batch_mates(model: EditableModel, options: d
 def test_codes_are_of_one_length_and_of_the_shape_told(model: EditableModel, options: dict[str, str]) -> None:
     adapter = trained(adapter_for(model, **options))
     codes = adapter.codes(contexts(adapter, model, 5))
-    rows = len(model.spec.layers) if options["transfer"] == "autoregressive" else 1
+    rows = 1 if options["transfer"] == "shared" else len(model.spec.layers)
     assert codes.shape == (5, *adapter.code_shape) == (5, rows, 8)
     torch.testing.assert_close(codes.norm(dim=2), torch.full((5, rows), 8**0.5), rtol=1e-3, atol=0)
     assert (codes[0] - codes[1]).abs().max() > 0.01
@@ -100,8 +100,11 @@ def test_parts_that_are_unknown_or_leave_no_room_are_refused(
     encoder = SketchEncoder(model.n_features)
     chosen = {"transfer": options["transfer"], "decoder": options["decoder"]}
     for wrong, message in [
-        ({"transfer": "telepathy"}, "transfer 'telepathy' is unknown; wanted one of shared, autoregressive"),
-        ({"decoder": "basis"}, "decoder 'basis' is unknown; wanted one of kernel, dense"),
+        (
+            {"transfer": "telepathy"},
+            "transfer 'telepathy' is unknown; wanted one of shared, autoregressive, stacked, attention, none",
+        ),
+        ({"decoder": "tarot"}, "decoder 'tarot' is unknown; wanted one of kernel, basis, dense"),
         ({"code": 1}, "wanted rank 1 and width 2, or more"),
         ({"rank": 0}, "wanted rank 1 and width 2, or more"),
     ]:

@@ -1,12 +1,23 @@
-"""Cross-layer transfer: one code for all layers, or one a layer, each built on the ones before."""
+"""Cross-layer transfer: one code for all layers, or one a layer, in forward order."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from persona.adapters.transfer import AutoregressiveTransfer, SharedTransfer, describe_layers
+from persona.adapters.transfer import (
+    TRANSFERS,
+    AttentionTransfer,
+    AutoregressiveTransfer,
+    IndependentTransfer,
+    StackedTransfer,
+    Transfer,
+    describe_layers,
+)
 from persona.spec import LayerSpec, ModelSpec, TensorSpec
 
 SPEC = ModelSpec(
@@ -24,13 +35,17 @@ def test_a_layer_is_described_by_its_kind_and_its_largest_tensor() -> None:
     assert describe_layers(SPEC).dtype == np.float32
 
 
-def test_shapes_and_lengths_of_codes() -> None:
-    u = torch.randn(7, 12)
-    for transfer, rows in ((SharedTransfer(SPEC, 12, 6), 1), (AutoregressiveTransfer(SPEC, 12, 6), 3)):
-        codes = transfer(u)
-        assert codes.shape == (7, rows, 6) == (7, *transfer.code_shape)
-        torch.testing.assert_close(codes.norm(dim=2), torch.full((7, rows), 6**0.5), rtol=1e-3, atol=0)
-        torch.testing.assert_close(codes.mean(dim=2), torch.zeros(7, rows), rtol=0, atol=1e-6)
+@pytest.mark.parametrize("name", sorted(TRANSFERS))
+def test_shapes_and_lengths_of_codes(name: str) -> None:
+    torch.manual_seed(0)
+    rows = 1 if name == "shared" else 3
+    transfer, u = TRANSFERS[name](SPEC, 12, 6), torch.randn(7, 12)
+    codes = transfer(u)
+    assert codes.shape == (7, rows, 6) == (7, *transfer.code_shape)
+    torch.testing.assert_close(codes.norm(dim=2), torch.full((7, rows), 6**0.5), rtol=1e-3, atol=0)
+    torch.testing.assert_close(codes.mean(dim=2), torch.zeros(7, rows), rtol=0, atol=1e-6)
+    for row in range(7):  # batch-mates do not matter
+        torch.testing.assert_close(transfer(u[row : row + 1])[0], codes[row], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
@@ -52,3 +67,54 @@ def test_a_code_reaches_the_next_layer() -> None:
         transfer.outs[1].bias[0] += 3
     changed = (transfer(u) - before).abs().amax(dim=(0, 2)) > 1e-4
     assert changed.tolist() == [False, True, True]
+
+
+def test_parameters_are_as_many_as_the_docstrings_say() -> None:
+    n, h, d, a = 3, 12, 6, 32
+    wanted = {
+        "shared": (h + 1) * d,
+        "none": n * (h + 1) * d,
+        "autoregressive": 3 * h * (2 * h + d + 15) + 8 * n + n * (h + 1) * d,
+        "stacked": n * (6 * h**2 + 6 * h) + n * (h + 1) * d,
+        "attention": 4 * a * (h + 1) + 14 * a + 8 * n + 8 * a**2 + 6 * a + (a + 1) * d,
+    }
+    assert {name: sum(p.numel() for p in kind(SPEC, h, d).parameters()) for name, kind in TRANSFERS.items()} == wanted
+
+
+def test_the_type_names_every_mode() -> None:
+    assert get_args(Transfer) == tuple(TRANSFERS)
+
+
+def test_a_stack_is_torchs_own_gru_over_copies_of_the_context() -> None:
+    torch.manual_seed(0)
+    transfer, u = StackedTransfer(SPEC, 12, 6), torch.randn(5, 12)
+    oracle = torch.nn.GRU(12, 12, num_layers=3, batch_first=True)
+    for layer, cell in enumerate(transfer.cells):
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(oracle, f"{name}_l{layer}").data.copy_(getattr(cell, name))
+    _, last = oracle(u.unsqueeze(1).expand(-1, 3, -1))  # (3, 5, 12)
+    wanted = [F.layer_norm(out(state), (6,)) for out, state in zip(transfer.outs, last, strict=True)]
+    torch.testing.assert_close(transfer(u), torch.stack(wanted, dim=1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_without_transfer_each_layer_is_on_its_own(layer: int) -> None:
+    torch.manual_seed(0)
+    transfer, u = IndependentTransfer(SPEC, 12, 6), torch.randn(5, 12)
+    before = transfer(u)
+    with torch.no_grad():
+        transfer.outs[layer].bias[0] += 3
+    changed = (transfer(u) - before).abs().amax(dim=(0, 2)) > 1e-4
+    assert changed.tolist() == [row == layer for row in range(3)]
+
+
+def test_layers_attend_to_each_other_and_are_told_apart() -> None:
+    torch.manual_seed(0)
+    transfer, u = AttentionTransfer(SPEC, 12, 6), torch.randn(5, 12)
+    before = transfer(u)
+    assert (before[:, 0] - before[:, 1]).abs().max() > 0.1
+    assert (before[0] - before[1]).abs().max() > 0.1
+    with torch.no_grad():
+        transfer.embeddings[2] += 3
+    changed = (transfer(u) - before).abs().amax(dim=(0, 2)) > 1e-4
+    assert changed.tolist() == [True, True, True]
