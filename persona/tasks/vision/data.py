@@ -64,8 +64,12 @@ def load_images(folder: Path | None = None) -> VisionData:
     """
     source = _source(folder)
     train = _read_pair(source, TRAIN_IMAGES, TRAIN_LABELS)
-    test = _read_pair(source, TEST_IMAGES, TEST_LABELS)
-    held_back = _every_nth_of_each_class(train.labels, VALIDATION_STRIDE)
+    return hold_back(train, _read_pair(source, TEST_IMAGES, TEST_LABELS))
+
+
+def hold_back(train: ImageSet, test: ImageSet) -> VisionData:
+    """Every tenth training image of each class becomes the validation set, the same images every time."""
+    held_back = every_nth_of_each(train.labels, VALIDATION_STRIDE)
     return VisionData(train.take(np.flatnonzero(~held_back)), train.take(np.flatnonzero(held_back)), test)
 
 
@@ -95,7 +99,8 @@ def _read_pair(folder: Traversable, images_name: str, labels_name: str) -> Image
     return ImageSet(images[:, None], labels.astype(np.int64))
 
 
-def _every_nth_of_each_class(labels: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.bool_]:
+def every_nth_of_each(labels: npt.NDArray[np.int64], stride: int) -> npt.NDArray[np.bool_]:
+    """Which of N samples are the n-th, 2n-th, … with their label (N,)."""
     chosen = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         chosen[np.flatnonzero(labels == label)[stride - 1 :: stride]] = True
