@@ -35,7 +35,8 @@ class EditableModel(nn.Module):
 
     `editable` and `taps` are shell-style patterns on module names (``"head"``, ``"*.norm?"``). Taps name the modules
     whose inputs are sketched; by default every normalisation layer and, for its mean alone, the last linear layer; in a
-    net without normalisation layers the editable layers. `example` is one small batch of inputs (N, …): forward passes
+    net without normalisation layers the editable layers. `grid` g taps the model's input pictures too, on g × g cells.
+    `example` is one small batch of inputs (N, …): forward passes
     over it find the order of the layers and try an edit of each. `rho` bounds an edit relative to its tensor (method
     §3).
 
@@ -50,6 +51,7 @@ class EditableModel(nn.Module):
         example: Tensor,
         *,
         taps: Sequence[str] | None = None,
+        grid: int = 0,
         rho: float = 1.0,
     ) -> None:
         super().__init__()
@@ -60,9 +62,9 @@ class EditableModel(nn.Module):
         check_taking_part(editable, layers, list(inputs))
         edited = [name for name in inputs if name in layers]
         self.spec = _model_spec(self.module, {name: layers[name] for name in edited}, rho)
-        self.taps: tuple[Tap, ...] = choose_taps(self.module, list(inputs), edited, taps)
+        self.taps: tuple[Tap, ...] = choose_taps(self.module, list(inputs), edited, taps, grid)
         check_taps(self.taps, inputs, len(example))
-        self.tap_specs = tuple(TapSpec(t.name, inputs[t.name].shape[t.axis], t.order) for t in self.taps)
+        self.tap_specs = tuple(TapSpec(t.name, t.channels(inputs[t.name]), t.order) for t in self.taps)
         self.input_shape: tuple[int, ...] = tuple(example.shape[1:])
         self.input_dtype = example.dtype
         self.n_classes = int(logits.shape[1])
