@@ -17,6 +17,17 @@ CATALOG: dict[str, dict[str, str]] = {
         "cnn-bn": "persona.backbones.cnn:cnn_bn",
         "cnn-gn": "persona.backbones.cnn:cnn_gn",
     },
+    "methods": {
+        "alpha-bn": "persona.baselines.alpha_bn:AlphaBn",
+        "bn": "persona.baselines.bn:Bn",
+        "cotta": "persona.baselines.cotta:Cotta",
+        "eata": "persona.baselines.eata:Eata",
+        "roid": "persona.baselines.roid:Roid",
+        "rotta": "persona.baselines.rotta:Rotta",
+        "sar": "persona.baselines.sar:Sar",
+        "static": "persona.baselines.static:Static",
+        "tent": "persona.baselines.tent:Tent",
+    },
     "tasks": {
         "vision": "persona.tasks.vision.task:VisionTask",
     },
