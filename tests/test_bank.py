@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from persona.bank import MAX_PROTOTYPES, Bank
+from persona.bundle import Bundle
 from persona.edit import Array
 from persona.errors import SpecError, WireError
-from tests.tiny_bundles import floats, tiny_bank
+from tests.tiny_bundles import floats, tiny_bank, tiny_bundle
 
 # Dyadic numbers of few digits: every square and sum is exact, and so are ties.
 DYADIC = st.integers(-16, 16).map(lambda n: n / 4)
@@ -125,6 +127,74 @@ def test_arrays_there_and_back() -> None:
         np.testing.assert_array_equal(again.to_arrays()[name], array)
 
 
+SKEWED = floats([2, 0.5], [0.5, 1])
+
+
+def skewed(codes: Array) -> Bank:
+    return replace(bank_of(codes), metric=SKEWED)
+
+
+@given(arrays(np.float32, (5, 1, 2), elements=DYADIC), arrays(np.float32, (4, 1, 2), elements=DYADIC))
+def test_under_a_metric_the_nearest_is_the_nearest_of_transformed_codes(centres: Array, codes: Array) -> None:
+    plain = bank_of(centres @ SKEWED)
+    assert skewed(centres).assign(codes).tolist() == plain.assign(codes @ SKEWED).tolist()
+
+
+def test_distances_by_hand() -> None:
+    bank = bank_of(floats([[0, 0]], [[3, 4]]))
+    assert bank.distances(bank.codes, [0]).tolist() == [0, 5]
+    assert bank.distances(bank.codes, [1, 0]).tolist() == [5, 5]
+    assert skewed(bank.codes).distances(floats([[2, 0]]), [0]).tolist() == [math.hypot(4, 1)]
+    with pytest.raises(WireError, match=r"prototype 2 is unknown; this bank has 0\.\.1"):
+        bank.distances(bank.codes, [0, 2])
+
+
+def test_a_metric_travels_with_its_bundle_and_none_leaves_no_trace() -> None:
+    metric = np.diag([1, 2, 3, 4]).astype(np.float32)
+    bundle = tiny_bundle()
+    sent = replace(bundle, bank=replace(bundle.bank, metric=metric))
+    again = Bundle.from_bytes(sent.to_bytes()).bank
+    assert again.metric is not None
+    assert again.metric.tolist() == metric.tolist()
+    assert Bundle.from_bytes(bundle.to_bytes()).bank.metric is None
+    assert b"bank/metric" not in bundle.to_bytes()
+
+
+def test_a_device_moves_only_for_a_clear_gain() -> None:
+    bank = bank_of(floats([[0, 0]], [[10, 0]]))
+    for x, current, wanted in ((4, None, 0), (6, None, 1), (6, 0, 0), (7, 0, 1), (4, 1, 1), (3, 1, 0), (5, 1, 1)):
+        assert bank.keep_or_move(floats([x, 0]), current, 0.5) == wanted
+    assert bank.keep_or_move(floats([5, 0]), 1, 0) == 1
+    with pytest.raises(WireError, match="prototype 2 is unknown"):
+        bank.keep_or_move(floats([5, 0]), 2, 0.5)
+    with pytest.raises(SpecError, match=r"margin is 1; wanted a share from 0, less than 1"):
+        bank.keep_or_move(floats([5, 0]), 1, 1)
+
+
+@given(st.data(), st.floats(0.05, 0.9), st.booleans())
+def test_a_device_does_not_flap_under_noise_below_the_margin(data: st.DataObject, margin: float, bent: bool) -> None:
+    """Having left a prototype at distance r, it does not come back for a code that is nearer than margin · r."""
+    centres = data.draw(arrays(np.float32, (4, 1, 2), elements=DYADIC, unique=True))
+    bank = skewed(centres) if bent else bank_of(centres)
+    code = data.draw(arrays(np.float32, (1, 2), elements=DYADIC))
+    old = data.draw(st.integers(0, 3))
+    new = bank.keep_or_move(code, old, margin)
+    assume(new != old)
+    noise = data.draw(arrays(np.float64, (1, 2), elements=st.floats(-1, 1)))
+    size = np.linalg.norm(noise @ SKEWED if bent else noise)
+    assume(size > 1e-3)
+    radius = bank.distances(code, [old])[0]
+    shaken = code + noise / size * radius * margin * data.draw(st.floats(0, 0.999))
+    assert bank.keep_or_move(shaken, new, margin) != old
+
+
+@given(arrays(np.float32, (6, 1, 2), elements=DYADIC), arrays(np.float32, (1, 2), elements=DYADIC), st.integers(0, 5))
+def test_a_steady_code_moves_a_device_once_at_most(centres: Array, code: Array, current: int) -> None:
+    bank = bank_of(centres)
+    moved = bank.keep_or_move(code, current, 0.1)
+    assert bank.keep_or_move(code, moved, 0.1) == moved
+
+
 @pytest.mark.parametrize("name", sorted(tiny_bank().to_arrays()))
 def test_a_missing_array_is_named(name: str) -> None:
     arrays_ = tiny_bank().to_arrays()
@@ -148,6 +218,8 @@ def test_a_missing_array_is_named(name: str) -> None:
         ({"map_bias": np.zeros(3, np.float32)}, r"bias \(3,\)"),
         ({"map_bias": floats(0, 0, 0, math.nan)}, "not finite"),
         ({"codes": floats([[1, 1], [1, math.inf]], [[0, 0], [0, 0]])}, "not finite"),
+        ({"metric": np.eye(3, dtype=np.float32)}, r"metric has shape \(3, 3\); its codes need \(4, 4\)"),
+        ({"metric": np.full((4, 4), math.inf, np.float32)}, "not finite in codes, map, bias or metric"),
         ({"version": -1}, r"version -1; wanted 0\.\.65535"),
         ({"version": 65536}, "version 65536"),
     ],

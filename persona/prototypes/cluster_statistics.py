@@ -13,6 +13,7 @@ from persona.errors import DataError
 SHARD = 4096
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +37,22 @@ class ClusterStatistics:
         """Return the statistics of points (N, D), each given to the nearest of the centres (K, D)."""
         whole = cls.empty(*centres.shape)
         for start in range(0, len(points), SHARD):
-            whole = whole.merge(_of_shard(points[start : start + SHARD], centres))
+            shard = points[start : start + SHARD]
+            whole = whole.merge(cls.of_labels(shard, nearest_labels(shard, centres), len(centres)))
         return whole
+
+    @classmethod
+    def of_labels(cls, points: Float64, labels: Int64, k: int) -> ClusterStatistics:
+        """Return the statistics of points (N, D), each given to the cluster, below `k`, that its label (N,) names."""
+        return cls(
+            np.bincount(labels, minlength=k).astype(np.float64),
+            np.stack([np.bincount(labels, column, k) for column in points.T], axis=1),
+            np.asarray(np.bincount(labels, np.sum(points**2, axis=1), k), np.float64),
+        )
+
+    def scaled(self, factor: float) -> ClusterStatistics:
+        """Return the statistics of codes that count `factor` times as much."""
+        return ClusterStatistics(self.count * factor, self.total * factor, self.squares * factor)
 
     def merge(self, other: ClusterStatistics) -> ClusterStatistics:
         """Return the statistics of both shards together; DataError where they are of different banks."""
@@ -65,20 +80,17 @@ def squared_distances(points: Float64, centres: Float64) -> Float64:
     return np.asarray(np.maximum(squares, 0), np.float64)
 
 
+def nearest_labels(points: Float64, centres: Float64) -> Int64:
+    """Return the number (N,) of the centre nearest to each point, the first among equals."""
+    starts = range(0, len(points), SHARD)
+    shards = [np.argmin(_half_distances(points[s : s + SHARD], centres), axis=1) for s in starts]
+    return np.concatenate([np.zeros(0, np.int64), *shards])
+
+
 def nearest_squares(points: Float64, centres: Float64) -> Float64:
     """Return the squared distance (N,) of each point to the nearest centre."""
     starts = range(0, len(points), SHARD)
     return np.concatenate([squared_distances(points[s : s + SHARD], centres).min(axis=1) for s in starts])
-
-
-def _of_shard(points: Float64, centres: Float64) -> ClusterStatistics:
-    k = len(centres)
-    labels = np.argmin(_half_distances(points, centres), axis=1)
-    return ClusterStatistics(
-        np.bincount(labels, minlength=k).astype(np.float64),
-        np.stack([np.bincount(labels, column, k) for column in points.T], axis=1),
-        np.asarray(np.bincount(labels, np.sum(points**2, axis=1), k), np.float64),
-    )
 
 
 def _half_distances(points: Float64, centres: Float64) -> Float64:
