@@ -16,6 +16,9 @@ CATALOG: dict[str, dict[str, str]] = {
     "backbones": {
         "cnn-bn": "persona.backbones.cnn:cnn_bn",
         "cnn-gn": "persona.backbones.cnn:cnn_gn",
+        "mobilenet-v3-small": "persona.backbones.mobilenet:mobilenet_v3_small",
+        "resnet-8": "persona.backbones.resnet:resnet_8",
+        "resnet-8-gn": "persona.backbones.resnet:resnet_8_gn",
     },
     "methods": {
         "alpha-bn": "persona.baselines.alpha_bn:AlphaBn",
