@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,14 @@ def test_a_dead_prototype_takes_half_of_the_most_crowded() -> None:
         [0, 20, 6]
     )
     assert sorted(after.counts.tolist()) == [1, 1, 3]
+    conserved(before, after)
+
+
+def test_devices_once_counted_at_a_dead_prototype_stay_counted() -> None:
+    codes = line(0, 0, 0, 6, 20)
+    before = replace(prototypes_of(line(90, 20, 1.5), codes), counts=np.array([7, 1, 4]))
+    after = reseed_dead(before, codes)
+    assert after.counts[0] >= 7
     conserved(before, after)
 
 
