@@ -1,6 +1,6 @@
 """Samples → edit, learned."""
 
-from persona.adapters.encoders import ImageSetEncoder, SketchEncoder
+from persona.adapters.encoders import BothEncoder, ImageSetEncoder, SketchEncoder
 from persona.adapters.persona import PersonaAdapter
 
-__all__ = ["ImageSetEncoder", "PersonaAdapter", "SketchEncoder"]
+__all__ = ["BothEncoder", "ImageSetEncoder", "PersonaAdapter", "SketchEncoder"]

@@ -1,13 +1,28 @@
-"""Context encoders: what the adapter makes of a device's recent data (method §2)."""
+"""Context encoders: what the adapter makes of a device's recent data (method §2).
+
+Whatever a device sends, a context is finite: entries of a sketch are limited as devices limit them, and a sample that
+is not finite is left out, as a sketch leaves it out.
+"""
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from persona.sketch import FEATURE_LIMIT
+
+ContextName = Literal["sketch", "samples", "both"]
+# Entries of samples beyond this are as good as this: far above any picture's, far below where float32 ends.
+SAMPLE_LIMIT = 1e6
 
 
 class SketchEncoder(nn.Module):
     """Standardised sketch features (B, F) → context u (B, h)."""
+
+    context: ClassVar[ContextName] = "sketch"
 
     def __init__(self, n_features: int, width: int = 128) -> None:
         super().__init__()
@@ -15,8 +30,8 @@ class SketchEncoder(nn.Module):
         self.net = nn.Sequential(nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
 
     def forward(self, features: Float[Tensor, "b f"], mask: Tensor | None = None) -> Float[Tensor, "b h"]:
-        """Encode; a sketch has no padding, so there is no mask to heed."""
-        context: Tensor = self.net(features)
+        """Encode; a sketch has no padding, so there is no mask to heed. NaN counts as 0, and ±16 is the limit."""
+        context: Tensor = self.net(_limited(features, FEATURE_LIMIT))
         return context
 
 
@@ -25,6 +40,8 @@ class ImageSetEncoder(nn.Module):
 
     Each picture is encoded by itself and the set is averaged, so neither order, padding nor batch-mates matter.
     """
+
+    context: ClassVar[ContextName] = "samples"
 
     def __init__(self, channels: int = 1, width: int = 128) -> None:
         super().__init__()
@@ -43,10 +60,34 @@ class ImageSetEncoder(nn.Module):
     def forward(
         self, samples: Float[Tensor, "b s c h w"], mask: Float[Tensor, "b s"] | None = None
     ) -> Float[Tensor, "b width"]:
-        """Encode; samples whose mask is 0 do not count."""
-        each = self.picture(samples.flatten(0, 1)).mean(dim=(2, 3))  # (B·S, h)
+        """Encode; samples whose mask is 0, or which are not finite, do not count."""
+        whole = samples.flatten(2).isfinite().all(dim=2).to(samples.dtype)  # (B, S)
+        mask = whole if mask is None else whole * mask
+        each = self.picture(_limited(samples, SAMPLE_LIMIT).flatten(0, 1)).mean(dim=(2, 3))  # (B·S, h)
         each = each.reshape(*samples.shape[:2], self.width)  # (B, S, h)
-        mask = samples.new_ones(samples.shape[:2]) if mask is None else mask
         weights = (mask / mask.sum(dim=1, keepdim=True).clamp(min=1)).unsqueeze(2)
         context: Tensor = self.out((each * weights).sum(dim=1))
         return context
+
+
+class BothEncoder(nn.Module):
+    """A sketch (B, F) together with pictures (B, S, C, H, W) and their mask (B, S) → context u (B, h)."""
+
+    context: ClassVar[ContextName] = "both"
+
+    def __init__(self, n_features: int, channels: int = 1, width: int = 128) -> None:
+        super().__init__()
+        self.width = width
+        self.sketch = SketchEncoder(n_features, width)
+        self.samples = ImageSetEncoder(channels, width)
+        self.join = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU())
+
+    def forward(self, context: tuple[Tensor, Tensor], mask: Float[Tensor, "b s"] | None = None) -> Float[Tensor, "b h"]:
+        """Encode the pair of features and samples, each as its own encoder does."""
+        features, samples = context
+        joined: Tensor = self.join(torch.cat([self.sketch(features), self.samples(samples, mask)], dim=1))
+        return joined
+
+
+def _limited(values: Tensor, limit: float) -> Tensor:
+    return values.nan_to_num(nan=0.0, posinf=limit, neginf=-limit).clamp(-limit, limit)

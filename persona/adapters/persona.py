@@ -6,12 +6,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from persona.adapters.decoders import DecoderKind, DeltaDecoder
-from persona.adapters.encoders import ImageSetEncoder, SketchEncoder
+from persona.adapters.encoders import BothEncoder, ContextName, ImageSetEncoder, SketchEncoder
 from persona.adapters.transfer import TRANSFERS, Transfer
 from persona.errors import SpecError
 from persona.spec import ModelSpec
 
-Encoder = SketchEncoder | ImageSetEncoder
+Encoder = SketchEncoder | ImageSetEncoder | BothEncoder
+# Sketch features (B, F), samples (B, S, …), or the pair of them.
+Context = Tensor | tuple[Tensor, Tensor]
 
 
 class PersonaAdapter(nn.Module):
@@ -41,21 +43,24 @@ class PersonaAdapter(nn.Module):
         self.decoder = DeltaDecoder(spec, self.transfer.code_shape, decoder, rank)
 
     @property
-    def context(self) -> str:
-        """What the adapter reads: "sketch" or "samples"."""
-        return "sketch" if isinstance(self.encoder, SketchEncoder) else "samples"
+    def context(self) -> ContextName:
+        """What the adapter reads: "sketch", "samples" or "both"."""
+        return self.encoder.context
 
     @property
     def code_shape(self) -> tuple[int, int]:
         """(n, d)."""
         return self.transfer.code_shape
 
-    def codes(self, context: Tensor, mask: Tensor | None = None) -> Float[Tensor, "b n d"]:
-        """Return normalised codes for sketch features (B, F), or for samples (B, S, …) with mask (B, S)."""
+    def codes(self, context: Context, mask: Tensor | None = None) -> Float[Tensor, "b n d"]:
+        """Return normalised codes for sketch features (B, F), for samples (B, S, …) with mask (B, S), or for a pair.
+
+        They are finite whatever the context holds: NaN in a sketch counts as 0, broken samples are left out.
+        """
         codes: Tensor = self.transfer(self.encoder(context, mask))
         return codes
 
-    def forward(self, context: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, context: Context, mask: Tensor | None = None) -> dict[str, Tensor]:
         """Return the deltas {tensor name: (B, *shape)} for a context."""
         deltas: dict[str, Tensor] = self.decoder(self.codes(context, mask))
         return deltas

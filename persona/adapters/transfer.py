@@ -93,21 +93,14 @@ class StackedTransfer(nn.Module):
     def __init__(self, spec: ModelSpec, width: int, code: int) -> None:
         super().__init__()
         self.code_shape = (len(spec.layers), code)
-        self.cells = nn.ModuleList(nn.GRUCell(width, width) for _ in spec.layers)
+        self.stack = nn.GRU(width, width, num_layers=len(spec.layers), batch_first=True)
         self.outs = nn.ModuleList(nn.Linear(width, code) for _ in spec.layers)
 
     def forward(self, context: Float[Tensor, "b h"]) -> Float[Tensor, "b n d"]:
         """Return the normalised codes, first layer to last."""
-        steps = [context] * self.code_shape[0]
-        rows: list[Tensor] = []
-        for cell, out in zip(self.cells, self.outs, strict=True):
-            state, states = torch.zeros_like(context), []
-            for step in steps:
-                state = cell(step, state)
-                states.append(state)
-            steps = states
-            rows.append(_normalised(out(state)))
-        return torch.stack(rows, dim=1)
+        copies = context.unsqueeze(1).expand(-1, self.code_shape[0], -1)  # (B, n, h)
+        _, last = self.stack(copies)  # (n, B, h)
+        return torch.stack([_normalised(out(state)) for out, state in zip(self.outs, last, strict=True)], dim=1)
 
 
 class AttentionTransfer(nn.Module):

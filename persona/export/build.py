@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from persona.bundle import Bundle, write_export
+from persona.bundle import CONTEXTS, Bundle, write_export
 from persona.edit import Array
 from persona.errors import ExportError
 from persona.export.graph import encoder_graph, model_graph
@@ -39,8 +39,14 @@ def export_bundle(
     """Write ``device.persona`` and ``cloud.persona`` to a folder and return the bundle.
 
     The bank holds the centres of the codes of training windows; the jump test is calibrated on pairs of windows of one
-    device. ExportError where the model cannot be traced or the folder cannot be written; nothing is half-written.
+    device. ExportError where the model cannot be traced, the adapter reads what no device sends, or the folder cannot
+    be written; nothing is half-written.
     """
+    if learner.adapter.context not in CONTEXTS:
+        raise ExportError(
+            f"an adapter that reads {learner.adapter.context} is not exported yet: devices send one of "
+            f"{', '.join(CONTEXTS)}; train one that reads either"
+        )
     rng = np.random.default_rng(seed)
     sketch = sketch_spec(learner)
     codes, windows = collect_windows(learner, sketch, episodes, rng)

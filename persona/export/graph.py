@@ -50,6 +50,18 @@ class _EncoderGraph(nn.Module):
         return codes
 
 
+class _PairGraph(nn.Module):
+    """The forward pass from a sketch and samples to codes."""
+
+    def __init__(self, adapter: PersonaAdapter) -> None:
+        super().__init__()
+        self.adapter = adapter
+
+    def forward(self, features: Tensor, samples: Tensor, mask: Tensor) -> Tensor:
+        codes: Tensor = self.adapter.codes((features, samples), mask)
+        return codes
+
+
 def model_graph(model: EditableModel) -> bytes:
     """Return the model as an ONNX graph.
 
@@ -75,7 +87,11 @@ def model_graph(model: EditableModel) -> bytes:
 
 
 def encoder_graph(adapter: PersonaAdapter, n_features: int, input_shape: Sequence[int]) -> bytes:
-    """Return the half of the adapter that stays in the cloud; ExportError where torch cannot trace it."""
+    """Return the half of the adapter that stays in the cloud, from whichever context it reads to codes (B, n, d).
+
+    Inputs: ``features`` (B, F), or ``samples`` (B, S, *input_shape) and ``mask`` (B, S), or all three. ExportError
+    where torch cannot trace it.
+    """
     batch = torch.export.Dim("B", min=1)
     with in_eval_mode(adapter):
         if adapter.context == "sketch":
@@ -83,6 +99,10 @@ def encoder_graph(adapter: PersonaAdapter, n_features: int, input_shape: Sequenc
             inputs: tuple[Any, ...] = (torch.zeros(2, n_features), None)
             return _export(_EncoderGraph(adapter), inputs, shapes, ["features"], ["codes"])
         support = torch.export.Dim("S", min=1)
+        if adapter.context == "both":
+            shapes = {"features": {0: batch}, "samples": {0: batch, 1: support}, "mask": {0: batch, 1: support}}
+            inputs = (torch.zeros(2, n_features), torch.zeros(2, 3, *input_shape), torch.ones(2, 3))
+            return _export(_PairGraph(adapter), inputs, shapes, list(shapes), ["codes"])
         shapes = {"context": {0: batch, 1: support}, "mask": {0: batch, 1: support}}
         inputs = (torch.zeros(2, 3, *input_shape), torch.ones(2, 3))
         return _export(_EncoderGraph(adapter), inputs, shapes, ["samples", "mask"], ["codes"])

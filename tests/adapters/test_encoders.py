@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from persona.adapters import ImageSetEncoder, SketchEncoder
+from persona.adapters import BothEncoder, ImageSetEncoder, SketchEncoder
+from persona.adapters.encoders import SAMPLE_LIMIT
 
 
 def pictures(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -27,7 +30,7 @@ def test_the_order_of_a_support_does_not_matter(encoder: ImageSetEncoder) -> Non
     assert (wanted[0] - wanted[2]).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("junk", [0.0, 1.0, -1e3])
+@pytest.mark.parametrize("junk", [0.0, 1.0, -1e3, math.nan, math.inf])
 def test_padding_does_not_matter_whatever_it_holds(encoder: ImageSetEncoder, junk: float) -> None:
     samples = pictures(2, 4)
     padded = torch.cat([samples, torch.full_like(samples[:, :3], junk)], dim=1)
@@ -62,3 +65,57 @@ def test_a_sketch_is_read_row_by_row() -> None:
     wanted = torch.cat([encoder(row[None]) for row in features])
     torch.testing.assert_close(encoder(features), wanted)
     assert encoder.width == wanted.shape[1] == 16
+
+
+def both_encoder() -> tuple[BothEncoder, torch.Tensor]:
+    torch.manual_seed(0)
+    return BothEncoder(9, channels=2, width=24), torch.randn(3, 9)
+
+
+def test_both_read_samples_as_a_set() -> None:
+    encoder, features = both_encoder()
+    samples, mask = pictures(3, 6), torch.ones(3, 6)
+    mask[1, 4:] = 0
+    wanted = encoder((features, samples), mask)
+    assert wanted.shape == (3, encoder.width) == (3, 24)
+    order = torch.tensor([5, 2, 0, 4, 1, 3])
+    torch.testing.assert_close(encoder((features, samples[:, order]), mask[:, order]), wanted, atol=1e-6, rtol=1e-5)
+    junk = samples.clone()
+    junk[1, 4:] = math.nan
+    torch.testing.assert_close(encoder((features, junk), mask), wanted, atol=1e-6, rtol=1e-5)
+    for row, size in enumerate((6, 4, 6)):
+        alone = encoder((features[row : row + 1], samples[row : row + 1, :size]))
+        torch.testing.assert_close(alone[0], wanted[row], atol=1e-6, rtol=1e-5)
+
+
+def test_both_heed_the_sketch_and_the_samples() -> None:
+    encoder, features = both_encoder()
+    samples = pictures(3, 4)
+    wanted = encoder((features, samples))
+    assert (encoder((features.flip(0), samples)) - wanted).abs().max() > 1e-2
+    assert (encoder((features, 1 - samples)) - wanted).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_broken_sample_does_not_poison_a_set(encoder: ImageSetEncoder, value: float) -> None:
+    samples = pictures(2, 4)
+    broken = samples.clone()
+    broken[0, 2, 1, 3, 3] = value
+    kept = torch.tensor([0, 1, 3])
+    found = encoder(broken)
+    torch.testing.assert_close(found[0], encoder(samples[:1, kept])[0], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found[1], encoder(samples)[1], atol=1e-6, rtol=1e-5)
+
+
+def test_samples_as_large_as_floats_get_are_limited(encoder: ImageSetEncoder) -> None:
+    huge = torch.full((1, 2, 2, 11, 13), 3e38)
+    found = encoder(huge)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, encoder(torch.full_like(huge, SAMPLE_LIMIT)))
+
+
+def test_a_sketch_is_limited_as_devices_limit_theirs() -> None:
+    torch.manual_seed(0)
+    encoder = SketchEncoder(4, width=16)
+    wild = torch.tensor([[math.nan, math.inf, -math.inf, 1e30]])
+    assert torch.equal(encoder(wild), encoder(torch.tensor([[0.0, 16.0, -16.0, 16.0]])))

@@ -10,10 +10,21 @@ from torch.nn import functional as F
 from persona.adapters import PersonaAdapter, SketchEncoder
 from persona.errors import SpecError
 from persona.model import EditableModel
-from tests.adapters.building import BACKBONES, OPTIONS, adapter_for, backbone_model, contexts, label, trained
+from tests.adapters.building import (
+    BACKBONES,
+    FEW,
+    OPTIONS,
+    adapter_for,
+    backbone_model,
+    contexts,
+    label,
+    row_of,
+    trained,
+)
 from tests.nets import PlainNet, editable
 
-pytestmark = pytest.mark.parametrize("options", OPTIONS, ids=label)
+every = pytest.mark.parametrize("options", OPTIONS, ids=label)
+few = pytest.mark.parametrize("options", FEW, ids=label)
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
@@ -21,6 +32,7 @@ def model(request: pytest.FixtureRequest) -> EditableModel:
     return backbone_model(request.param)
 
 
+@every
 def test_step_0_is_the_base_model(model: EditableModel, options: dict[str, str]) -> None:
     adapter = adapter_for(model, **options)
     deltas = adapter(contexts(adapter, model, 3))
@@ -32,6 +44,7 @@ def test_step_0_is_the_base_model(model: EditableModel, options: dict[str, str])
     torch.testing.assert_close(model(x, deltas).logits, model(x).logits, atol=1e-6, rtol=1e-6)
 
 
+@every
 def test_every_parameter_is_registered_and_trained(model: EditableModel, options: dict[str, str]) -> None:
     """At step 0 the maps' last factors are zero, so no gradient passes them to the code and the encoder; after a step
     of those factors, one passes to every parameter."""
@@ -40,6 +53,7 @@ def test_every_parameter_is_registered_and_trained(model: EditableModel, options
     before = {name: value.clone() for name, value in adapter.state_dict().items()}
     optimizer = torch.optim.Adam(adapter.parameters(), lr=0.01)
     assert {id(p) for p in adapter.parameters()} == {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert adapter.context == {"sketch": "sketch", "images": "samples", "both": "both"}[options["encoder"]]
     for _ in range(3):
         optimizer.zero_grad()
         F.cross_entropy(model(x, adapter(contexts(adapter, model, 3))).logits, y).backward()
@@ -52,6 +66,7 @@ def test_every_parameter_is_registered_and_trained(model: EditableModel, options
     assert before.keys() - dict(adapter.named_parameters()).keys() <= {"transfer.descriptors"}
 
 
+@few
 def test_a_saved_adapter_is_the_same_adapter(model: EditableModel, options: dict[str, str]) -> None:
     adapter = trained(adapter_for(model, **options))
     again = adapter_for(model, seed=99, **options)
@@ -61,6 +76,7 @@ def test_a_saved_adapter_is_the_same_adapter(model: EditableModel, options: dict
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+@few
 def test_deltas_stay_within_their_bounds(model: EditableModel, options: dict[str, str]) -> None:
     adapter = trained(adapter_for(model, **options))
     with torch.no_grad():
@@ -72,17 +88,19 @@ def test_deltas_stay_within_their_bounds(model: EditableModel, options: dict[str
         assert 0.9 * tensor.bound < largest <= tensor.bound * (1 + 1e-6), tensor.name
 
 
+@few
 def test_an_edit_does_not_depend_on_batch_mates(model: EditableModel, options: dict[str, str]) -> None:
     adapter = trained(adapter_for(model, **options))
     context = contexts(adapter, model, 4)
     together = adapter(context)
     for row in range(4):
-        alone = adapter(context[row : row + 1])
+        alone = adapter(row_of(context, row))
         for tensor in model.spec.tensors:
             found, wanted = together[tensor.name][row], alone[tensor.name][0]
             torch.testing.assert_close(found, wanted, atol=1e-4 * tensor.bound, rtol=0)
 
 
+@few
 def test_codes_are_of_one_length_and_of_the_shape_told(model: EditableModel, options: dict[str, str]) -> None:
     adapter = trained(adapter_for(model, **options))
     codes = adapter.codes(contexts(adapter, model, 5))
@@ -92,6 +110,7 @@ def test_codes_are_of_one_length_and_of_the_shape_told(model: EditableModel, opt
     assert (codes[0] - codes[1]).abs().max() > 0.01
 
 
+@few
 def test_parts_that_are_unknown_or_leave_no_room_are_refused(
     options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,15 +85,19 @@ def test_the_type_names_every_mode() -> None:
     assert get_args(Transfer) == tuple(TRANSFERS)
 
 
-def test_a_stack_is_torchs_own_gru_over_copies_of_the_context() -> None:
+def test_a_stack_has_a_cell_a_layer_that_reads_the_one_before() -> None:
     torch.manual_seed(0)
     transfer, u = StackedTransfer(SPEC, 12, 6), torch.randn(5, 12)
-    oracle = torch.nn.GRU(12, 12, num_layers=3, batch_first=True)
-    for layer, cell in enumerate(transfer.cells):
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            getattr(oracle, f"{name}_l{layer}").data.copy_(getattr(cell, name))
-    _, last = oracle(u.unsqueeze(1).expand(-1, 3, -1))  # (3, 5, 12)
-    wanted = [F.layer_norm(out(state), (6,)) for out, state in zip(transfer.outs, last, strict=True)]
+    weights = transfer.stack.state_dict()
+    steps, wanted = [u, u, u], []
+    for layer, out in enumerate(transfer.outs):
+        cell = torch.nn.GRUCell(12, 12)
+        cell.load_state_dict({name: weights[f"{name}_l{layer}"] for name in cell.state_dict()})
+        states = [torch.zeros(5, 12)]
+        for step in steps:
+            states.append(cell(step, states[-1]))
+        steps = states[1:]
+        wanted.append(F.layer_norm(out(steps[-1]), (6,)))
     torch.testing.assert_close(transfer(u), torch.stack(wanted, dim=1), atol=1e-5, rtol=1e-5)
 
 

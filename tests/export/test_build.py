@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from persona.adapters import BothEncoder, PersonaAdapter
 from persona.bundle import read_bundle, read_cloud_half
 from persona.device import DeviceModel
 from persona.errors import BundleError, ExportError, SpecError
@@ -90,6 +91,13 @@ def test_sizes_that_no_device_could_use_are_refused(learner: Learner, tmp_path: 
         replace(bundle, support=(1, 10**13))  # or a device would reserve memory for them
     with pytest.raises(SpecError, match="up to 4096"):
         replace(bundle.jump, window=10**9)  # or no jump would ever be noticed
+
+
+def test_an_adapter_that_reads_more_than_a_device_sends_is_refused(learner: Learner, tmp_path: Path) -> None:
+    adapter = PersonaAdapter(learner.model.spec, BothEncoder(learner.model.n_features))
+    with pytest.raises(ExportError, match="reads both is not exported yet: devices send one of sketch, samples"):
+        export_bundle(replace(learner, adapter=adapter), WORLD, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("where", ["a file in the way", "a full disk"])

@@ -34,6 +34,43 @@ def sketching() -> tuple[PersonaAdapter, bytes]:
     return adapter, encoder_graph(adapter, MODEL.n_features, MODEL.input_shape)
 
 
+@pytest.mark.parametrize("transfer", ["stacked", "attention", "none"])
+def test_every_transfer_gives_torchs_codes(transfer: str) -> None:
+    small = editable(PictureNet, "gn", "head")
+    adapter = trained(adapter_for(small, "sketch", transfer=transfer))
+    graph = encoder_graph(adapter, small.n_features, small.input_shape)
+    for count in (1, 5):
+        features = torch.randn(count, small.n_features, generator=torch.Generator().manual_seed(count))
+        with torch.no_grad():
+            wanted = adapter.codes(features)
+        np.testing.assert_allclose(codes(graph, features=features), wanted.numpy(), atol=1e-5, rtol=1e-5)
+
+
+def test_sketch_and_samples_together_give_torchs_codes() -> None:
+    adapter = trained(adapter_for(MODEL, "both"))
+    graph = encoder_graph(adapter, MODEL.n_features, PICTURE)
+    context = contexts(adapter, MODEL, 3, 6)
+    assert isinstance(context, tuple)
+    features, samples = context
+    mask = torch.ones(3, 6)
+    mask[0, 2:] = 0
+    with torch.no_grad():
+        wanted = adapter.codes(context, mask)
+    samples = samples.where(mask.bool()[..., None, None, None], torch.nan)  # padding may hold anything
+    found = codes(graph, features=features, samples=samples, mask=mask)
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_graph_is_as_calm_as_torch() -> None:
+    adapter = trained(adapter_for(MODEL, "sketch"))
+    graph = encoder_graph(adapter, MODEL.n_features, MODEL.input_shape)
+    wild = torch.full((3, MODEL.n_features), torch.nan)
+    wild[1], wild[2] = torch.inf, -1e38
+    with torch.no_grad():
+        wanted = adapter.codes(wild)
+    np.testing.assert_allclose(codes(graph, features=wild), wanted.numpy(), atol=1e-5, rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def looking() -> tuple[PersonaAdapter, bytes]:
     adapter = trained(adapter_for(MODEL, "images", transfer="shared"))
