@@ -63,4 +63,5 @@ def follow(moving: Sequence[Tensor], goal: Sequence[Tensor], share: float) -> No
 
 
 def _in_plain_layout(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(x.contiguous() for x in inputs)
+    # A copy always: pictures of one pixel count as plain, and crash as well.
+    return tuple(x.clone(memory_format=torch.contiguous_format) for x in inputs)

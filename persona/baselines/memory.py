@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from persona.errors import DataError
+
 
 @dataclass
 class Kept:
@@ -26,6 +28,14 @@ class Memory:
     def __init__(self, capacity: int, classes: int) -> None:
         self.capacity, self.classes = capacity, classes
         self.kept: list[Kept] = []
+
+    def check(self, x: Tensor) -> None:
+        """Raise DataError where samples (N, C, H, W) are of another shape than those kept."""
+        if self.kept and self.kept[0].x.shape != x.shape[1:]:
+            kept, given = tuple(self.kept[0].x.shape), tuple(x.shape[1:])
+            raise DataError(
+                f"a window has samples of shape {given}, the memory those of {kept}; one stream has one size"
+            )
 
     def add(self, x: Tensor, label: int, uncertainty: float) -> None:
         """Offer one sample: it is taken, in place of another where there is no room, or left out; the rest ages."""

@@ -56,6 +56,7 @@ class Rotta:
         logits = self.answer(x)
         if self._memory is None:
             self._memory = Memory(CAPACITY, logits.shape[1])
+        self._memory.check(x)
         labels, uncertainties = logits.argmax(1).tolist(), entropy(logits).tolist()
         for sample, label, uncertainty in zip(x.detach().clone(), labels, uncertainties, strict=True):
             self._memory.add(sample, label, uncertainty)
