@@ -23,12 +23,18 @@ CATALOG: dict[str, dict[str, str]] = {
     "methods": {
         "alpha-bn": "persona.baselines.alpha_bn:AlphaBn",
         "bn": "persona.baselines.bn:Bn",
+        "bn-prior": "persona.baselines.prior_correction:PriorCorrection",
         "cotta": "persona.baselines.cotta:Cotta",
         "eata": "persona.baselines.eata:Eata",
+        "finetune": "persona.baselines.finetune:FineTune",
+        "foa": "persona.baselines.foa:Foa",
+        "lame": "persona.baselines.lame:Lame",
+        "neo": "persona.baselines.neo:Neo",
         "roid": "persona.baselines.roid:Roid",
         "rotta": "persona.baselines.rotta:Rotta",
         "sar": "persona.baselines.sar:Sar",
         "static": "persona.baselines.static:Static",
+        "t3a": "persona.baselines.t3a:T3A",
         "tent": "persona.baselines.tent:Tent",
     },
     "tasks": {

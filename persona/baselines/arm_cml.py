@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from persona.baselines.windows import check_window
 from persona.errors import SpecError
 
 CONTEXT_CHANNELS, HIDDEN = 12, 16
@@ -30,7 +31,7 @@ class ArmCml(nn.Module):
         if stem is None or stem.groups != 1:
             raise SpecError("ARM-CML widens a net's first convolution, and this net has none to widen")
         self.net.set_submodule(name, _widened(stem, context))
-        self.context_channels = context
+        self.channels, self.context_channels = stem.in_channels, context
         self.encode = nn.Sequential(
             nn.Conv2d(stem.in_channels, hidden, 3, padding=1),
             nn.GroupNorm(4, hidden),
@@ -63,13 +64,18 @@ class ArmCmlMethod:
 
     @torch.no_grad()
     def step(self, x: Tensor) -> Tensor:
-        """Answer (N, C) under the window's own context, and keep it."""
+        """Answer (N, C) under the window's own context, and keep it. DataError for an unusable window."""
+        check_window(x, self._arm.channels)
         self._context = self._arm.context(x.unsqueeze(0))
         return self.answer(x)
 
     @torch.no_grad()
     def answer(self, x: Tensor) -> Tensor:
-        """Answer (N, C) under the last window's context, or an empty one before the first window."""
+        """Answer (N, C) under the last window's context, or an empty one before the first window.
+
+        DataError for an unusable window.
+        """
+        check_window(x, self._arm.channels)
         context = self._context
         if context is None:
             context = x.new_zeros(1, self._arm.context_channels, *x.shape[2:])
@@ -83,7 +89,9 @@ def _widened(stem: nn.Conv2d, extra: int) -> nn.Conv2d:
         stem.kernel_size,  # type: ignore[arg-type]  # torch keeps a tuple of as many axes
         stride=stem.stride,  # type: ignore[arg-type]
         padding=stem.padding,  # type: ignore[arg-type]
+        dilation=stem.dilation,  # type: ignore[arg-type]
         bias=stem.bias is not None,
+        padding_mode=stem.padding_mode,
     )
     with torch.no_grad():
         wide.weight.zero_()

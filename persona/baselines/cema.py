@@ -1,97 +1,101 @@
 """Cloud distillation of normalisation parameters, in the manner of CEMA (Chen et al., ICLR 2024).
 
-The device sends the samples that are neither hopeless nor already certain; in the cloud a larger net adapts to them by
-entropy, and the device's normalisation parameters are distilled from it (sections 3.2 and 3.3), with a replay buffer.
+The device sends the samples that are neither hopeless nor already certain (section 3.2); in the cloud a larger net
+adapts to them by entropy, and the device's normalisation parameters are distilled from it, with a replay buffer
+(section 3.3). Where we differ: the upper bound of entropy stays where it starts, and both nets use Adam.
 """
 
 from __future__ import annotations
 
-import copy
 from collections import deque
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from persona.baselines.base import Grid
+from persona.baselines.descent import descend, entropy, learn_only
 from persona.baselines.norms import affine_parameters
-from persona.errors import DataError
+from persona.baselines.windowed import WindowedNet
+from persona.errors import SpecError
+
+
+@dataclass(frozen=True)
+class CemaSettings:
+    """What tuning may set. SpecError where a number is out of range.
+
+    `rate` of Adam for both nets; `upper` is the share of the greatest entropy above which a sample is hopeless, `lower`
+    that below which it is not worth sending; `replay` samples are kept, and as many as arrive are drawn again with each
+    step; `alpha` is the source's share of the statistics of batch normalisation, in both nets.
+    """
+
+    rate: float = 1e-3
+    upper: float = 0.4
+    lower: float = 0.02
+    replay: int = 256
+    alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.rate > 0 and 0 <= self.lower < self.upper <= 1 and self.replay >= 0 and 0 <= self.alpha <= 1):
+            raise SpecError(f"{self} is out of range: rate > 0, 0 ≤ lower < upper ≤ 1, replay ≥ 0, alpha in [0, 1]")
 
 
 class Cema:
     """One device and its part of the cloud. `teacher` is the larger trained net; both nets given stay as they are.
 
-    `upper` is the share of the greatest entropy above which a sample is hopeless, `lower` that below which it is not
-    worth sending; `replay` samples are kept, and as many as arrive are drawn again with each step.
+    Settings are those of `CemaSettings`, by name. SpecError where a net has no norm with parameters.
     """
 
-    def __init__(
-        self, model: nn.Module, teacher: nn.Module, seed: int, *, rate: float = 1e-3, upper: float = 0.4,
-        lower: float = 0.02, replay: int = 256,
-    ) -> None:  # fmt: skip
-        self._student, self._teacher = copy.deepcopy(model).eval(), copy.deepcopy(teacher).eval()
-        self._upper, self._lower = upper, lower
-        self._learning = [_only_norms(net) for net in (self._student, self._teacher)]
-        self._optimizers = [torch.optim.Adam(parameters, lr=rate) for parameters in self._learning]
-        self._replay: deque[Tensor] = deque(maxlen=replay)
+    GRID: ClassVar[Grid] = {"rate": (1e-3, 3e-4, 3e-3), "alpha": (0.0, 0.7)}
+
+    def __init__(self, model: nn.Module, teacher: nn.Module, seed: int, **settings: Any) -> None:
+        self._settings = CemaSettings(**settings)
+        self._student, self._teacher = (WindowedNet(net, 1 - self._settings.alpha) for net in (model, teacher))
+        self._learned = [affine_parameters(net.net) for net in (self._student, self._teacher)]
+        for net, learned in zip((self._student, self._teacher), self._learned, strict=True):
+            learn_only(net.net, learned)
+        self._optimizers = [torch.optim.Adam(learned, lr=self._settings.rate) for learned in self._learned]
+        self._replay: deque[Tensor] = deque(maxlen=self._settings.replay)
         self._dice = torch.Generator().manual_seed(seed)
 
     def step(self, x: Tensor) -> Tensor:
-        """Answer (N, C), then let the cloud learn from the samples worth sending."""
-        logits = self.answer(x)
-        sent = x[self._worth_sending(logits)]
+        """Answer (N, K), then let the cloud learn from the samples worth sending. DataError for a bad window."""
+        with torch.no_grad():
+            logits = self._student.look(x)
+        sent = x[self.is_worth_sending(logits)]
         if len(sent):
-            self._adapt_teacher(sent)
-            self._distil(sent)
+            with torch.enable_grad():
+                self._adapt_teacher(sent)
+                self._distil(sent)
         return logits
 
     @torch.no_grad()
     def answer(self, x: Tensor) -> Tensor:
-        """Answer (N, C) with the parameters that came down last."""
-        if not torch.isfinite(x).all():
-            raise DataError("a window has values that are not finite; leave those samples out")
-        logits: Tensor = self._student(x)
-        return logits
+        """Answer (N, K) with the parameters that came down last. DataError for a bad window."""
+        return self._student.answer(x)
 
-    def _worth_sending(self, logits: Tensor) -> Tensor:
+    def is_worth_sending(self, logits: Tensor) -> Tensor:
+        """Return which samples' entropy lies between the bounds (N,), for logits (N, K)."""
         greatest = torch.log(torch.tensor(float(logits.shape[1])))
-        share = _entropy(logits) / greatest
-        return (share < self._upper) & (share > self._lower)
+        share = entropy(logits) / greatest
+        return (share < self._settings.upper) & (share > self._settings.lower)
 
     def _adapt_teacher(self, x: Tensor) -> None:
-        _descend(_entropy(self._teacher(x)).mean(), self._optimizers[1], self._learning[1])
+        descend(self._optimizers[1], entropy(self._teacher.peek(x)).mean(), self._learned[1])
 
     def _distil(self, sent: Tensor) -> None:
-        drawn = list(self._replay)
-        if drawn:
-            chosen = torch.randperm(len(drawn), generator=self._dice)[: len(sent)]
-            batch = torch.cat([sent, torch.stack([drawn[int(i)] for i in chosen])])
-        else:
-            batch = sent
+        batch = torch.cat([sent, *self._drawn(len(sent))])
         self._replay.extend(sent)
         with torch.no_grad():
-            target = self._teacher(batch)
-        logits = self._student(batch)
+            target = self._teacher.peek(batch)
+        logits = self._student.peek(batch)
         soft = F.kl_div(logits.log_softmax(1), target.softmax(1), reduction="batchmean")
         hard = F.cross_entropy(logits, target.argmax(1))
-        _descend(soft + hard, self._optimizers[0], self._learning[0])
+        descend(self._optimizers[0], soft + hard, self._learned[0])
 
-
-def _only_norms(net: nn.Module) -> list[nn.Parameter]:
-    learned = affine_parameters(net)
-    for parameter in net.parameters():
-        parameter.requires_grad_(False)
-    for parameter in learned:
-        parameter.requires_grad_(True)
-    return learned
-
-
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
-    optimizer.zero_grad()
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        parameter.grad = gradient
-    optimizer.step()
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    logs = logits.log_softmax(1)
-    return -(logs.exp() * logs).sum(1)
+    def _drawn(self, count: int) -> list[Tensor]:
+        """Return samples of the replay, at most `count`, each (1, C, H, W)."""
+        chosen = torch.randperm(len(self._replay), generator=self._dice)[:count]
+        return [self._replay[int(i)].unsqueeze(0) for i in chosen]

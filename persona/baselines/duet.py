@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from persona.baselines.windows import check_window, input_channels
 from persona.errors import SpecError
 
 
 class Duet(nn.Module):
     """A copy of a net whose last linear layer is generated from the mean and spread of the window's features.
 
-    The generator starts at the net's own head, so that training begins where the other rows begin. SpecError where the
-    net has no linear layer.
+    The generator starts at the net's own head, so that training begins where the other rows begin: its weights are
+    zero, its bias is that head. SpecError where the net has no linear layer.
     """
 
     def __init__(self, model: nn.Module, width: int = 64) -> None:
@@ -33,8 +34,9 @@ class Duet(nn.Module):
         self.encode = nn.Sequential(nn.Linear(2 * self.features, width), nn.LayerNorm(width), nn.ReLU())
         self.generate = nn.Linear(width, self.classes * (self.features + 1))
         with torch.no_grad():
-            self.generate.weight.mul_(0.1)
-            self.generate.bias.copy_(torch.cat([head.weight, head.bias.unsqueeze(1)], dim=1).flatten())
+            self.generate.weight.zero_()
+            bias = torch.zeros(self.classes) if head.bias is None else head.bias
+            self.generate.bias.copy_(torch.cat([head.weight, bias.unsqueeze(1)], dim=1).flatten())
 
     def head(self, features: Float[Tensor, "b s f"]) -> Float[Tensor, "b c f1"]:
         """Return the generated head (weights and bias) of B windows."""
@@ -58,18 +60,24 @@ class DuetMethod:
 
     def __init__(self, trained: Duet) -> None:
         self._duet = trained.eval()
+        self._channels = input_channels(trained.net)
         self._head: Tensor | None = None
 
     @torch.no_grad()
     def step(self, x: Tensor) -> Tensor:
-        """Answer (N, C) with the head that this window generates, and keep it."""
+        """Answer (N, C) with the head that this window generates, and keep it. DataError for an unusable window."""
+        check_window(x, self._channels)
         features = self._duet.look(x.unsqueeze(0))
         self._head = self._duet.head(features)
         return apply_head(features, self._head)[0]
 
     @torch.no_grad()
     def answer(self, x: Tensor) -> Tensor:
-        """Answer (N, C) with the last head; before the first window with the generator's bias, the trained head."""
+        """Answer (N, C) with the last head; before the first window with the generator's bias, the trained head.
+
+        DataError for an unusable window.
+        """
+        check_window(x, self._channels)
         head = self._head
         if head is None:
             head = self._duet.generate.bias.reshape(1, self._duet.classes, -1)
