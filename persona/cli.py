@@ -34,6 +34,7 @@ Data = Annotated[
 ]
 Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one of your own.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
+Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
 
 
 # Modules that the core install does not bring → the extra that does.
@@ -202,6 +203,68 @@ def bench_device(
     if out is not None:
         write_whole(out, json.dumps(figures, indent=1).encode())
     _show(*tables_of(figures))
+
+
+@bench.command("verdict")
+def bench_verdict(results: Results = Path("benchmarks/results/vision")) -> None:
+    """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
+    from persona.bench.verdict import all_met
+    from persona.bench.vision.verdict import verdict_report
+
+    found, table = verdict_report(results)
+    _show(table)
+    if not all_met(found):
+        raise typer.Exit(1)
+
+
+@bench.command("page")
+def bench_page(
+    results: Results = Path("benchmarks/results/vision"),
+    out: Annotated[Path, typer.Option(help="File to write; its plots go into a folder beside it of that name.")] = Path(
+        "docs/benchmarks.md"
+    ),
+    notes: Annotated[Path, typer.Option(help="Text on what was tried, taken in as it is where it exists.")] = Path(
+        "benchmarks/vision/notes.md"
+    ),
+) -> None:
+    """Write the benchmark's page and its plots from stored results, and from nothing else."""
+    from persona.bench.vision.page import write_page
+
+    write_page(results, out, notes)
+    typer.echo(f"page: {out}")
+
+
+@bench.command("vision")
+def bench_vision(
+    data: Annotated[
+        str, typer.Option(help="fashion-mnist, mnist, cifar10, pacs-DOMAIN, or module:Class of your own.")
+    ] = "fashion-mnist",
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder with the data set's files. Default: the Fashion-MNIST subset shipped.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="A catalogue name. Default: the data set's.")] = None,
+    setting: Annotated[list[str] | None, typer.Option(help="Streams to run; repeat for several. Default: all.")] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="Rows to run, module:Class for your own; repeat. Default: all.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of results; what is there is not done again.")] = Path(
+        "benchmarks/results/vision"
+    ),
+    nets: Annotated[Path, typer.Option(help="Folder of trained nets; what is there is not trained again.")] = Path(
+        "runs/bench-vision"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 2,
+    small: Annotated[bool, typer.Option(help="One training seed, one stream seed, half the devices.")] = False,
+    quick: Annotated[bool, typer.Option(help="Minutes: it shows that everything runs, no more.")] = False,
+    ablations: Annotated[bool, typer.Option(help="Also train and stream every ablation.")] = False,
+) -> None:
+    """Run every method on the same shifting streams: train, tune peers on validation streams, stream, count costs.
+
+    Cut off, it goes on where it was. Next: `persona bench page`, and `persona bench verdict` for the targets.
+    """
+    from persona.bench.vision.command import Wanted, run_vision
+
+    run_vision(Wanted(data, folder, backbone, setting, row, small, quick, ablations), results, nets, workers)
 
 
 @app.command()
