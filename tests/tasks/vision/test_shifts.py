@@ -112,3 +112,17 @@ def test_its_numbers_matter(family: Family) -> None:
         return
     low, high = (_shifted(family, 0.8, [number] * 4) for number in (0.1, 0.8))
     assert np.abs(low - high).mean() > 0.01
+
+
+@EVERY_FAMILY
+@pytest.mark.parametrize("side", [32, 64])
+def test_colour_pictures_are_shifted_channel_by_channel(family: Family, side: int) -> None:
+    pictures = soft((2, 3, side, side))
+    shifted = _shifted(family, 0.6, [0.7, 0.2, 0.6, 0.4], pictures)
+    assert shifted.shape == pictures.shape
+    assert shifted.min() >= 0
+    assert shifted.max() <= 1
+    if family.name not in NOISE:  # noise is drawn for each channel
+        for channel in range(3):
+            alone = _shifted(family, 0.6, [0.7, 0.2, 0.6, 0.4], pictures[:, channel : channel + 1])
+            np.testing.assert_allclose(shifted[:, channel : channel + 1], alone, atol=1e-6)
