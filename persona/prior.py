@@ -51,10 +51,7 @@ class PriorState:
 
         Samples whose logits are not finite are left out. DataError where the logits have another width.
         """
-        rows = np.asarray(logits, np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self.em):
-            raise DataError(f"logits have shape {rows.shape}; this prior needs (N, {len(self.em)})")
-        rows = rows[np.isfinite(rows).all(axis=1)]
+        rows = _whole_rows(logits, len(self.em))
         if not len(rows):
             return self
         probabilities = softmax(rows)
@@ -87,11 +84,11 @@ def class_features(state: PriorState, logits: npt.ArrayLike) -> Array:
     """Return what the net reads (C, 7): a state that includes the window, and the window's logits (N, C).
 
     Per class: log of the estimated share, log of the mean probability, share of the answers, each against an even mix.
-    For all classes alike: how far both estimates are from even (KL), the window's mean entropy, the windows seen.
+    For all classes alike: how far both estimates are from even (KL), the window's mean entropy, the windows seen. All
+    zero without a sample that is finite. DataError where the logits have another width.
     """
-    rows = np.asarray(logits, np.float64)
-    rows = rows[np.isfinite(rows).all(axis=1)]
     n_classes = len(state.em)
+    rows = _whole_rows(logits, n_classes)
     if not len(rows):
         return np.zeros((n_classes, FEATURES), np.float32)
     probabilities = softmax(rows)
@@ -99,7 +96,7 @@ def class_features(state: PriorState, logits: npt.ArrayLike) -> Array:
     em, mean = np.maximum(state.em, FLOOR), np.maximum(state.mean, FLOOR)
     entropy = -np.mean(np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)), axis=1))
     per_class = np.stack([np.log(em * n_classes), np.log(mean * n_classes), answers * n_classes - 1], axis=1)
-    scale = np.log(n_classes)
+    scale = np.log(max(n_classes, 2))
     overall = np.array([_from_even(em) / scale, _from_even(mean) / scale, entropy / scale, state.weight * (1 - MEMORY)])
     return np.concatenate([per_class, np.tile(overall, (n_classes, 1))], axis=1).astype(np.float32)
 
@@ -127,12 +124,24 @@ class PriorNet:
                 raise SpecError(f"a prior net's {name} has shape {value.shape}; wanted {shape}, all finite")
 
     def bias(self, features: npt.ArrayLike) -> Array:
-        """Return what to add to the logits (C,) for features (C, 7), or (B, C) for (B, C, 7)."""
+        """Return what to add to the logits (C,) for features (C, 7), or (B, C) for (B, C, 7); it sums to zero.
+
+        DataError where the features have another width.
+        """
         x = np.asarray(features, np.float32)
+        if x.ndim < 2 or x.shape[-1] != FEATURES:
+            raise DataError(f"features of classes have shape {x.shape}; a prior net needs (C, {FEATURES})")
         for layer in (1, 2):
             x = np.maximum(x @ self.arrays[f"w{layer}"] + self.arrays[f"b{layer}"], 0)
         out = (x @ self.arrays["w3"] + self.arrays["b3"])[..., 0]
         return np.asarray(out - out.mean(axis=-1, keepdims=True), np.float32)
+
+
+def _whole_rows(logits: npt.ArrayLike, n_classes: int) -> Float64:
+    rows = np.asarray(logits, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != n_classes:
+        raise DataError(f"logits have shape {rows.shape}; this prior needs (N, {n_classes})")
+    return rows[np.isfinite(rows).all(axis=1)]
 
 
 def _from_even(shares: Float64) -> float:

@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from persona.edit import Array
 from persona.errors import SpecError
 from persona.sketch import Sketch, SketchSpec
+
+Float64 = npt.NDArray[np.float64]
 
 # A layer's scale changes by this factor at most, whatever the data: a constant picture has no variance at all.
 LARGEST_FACTOR = 8.0
@@ -38,15 +41,20 @@ class RenormLayer:
     def __post_init__(self) -> None:
         """SpecError where shapes differ, entries are not finite, or a number is out of range."""
         arrays = (self.mean, self.variance, self.scale)
-        if len({a.shape for a in arrays}) != 1 or self.mean.ndim != 1 or not all(np.isfinite(a).all() for a in arrays):
-            raise SpecError(f"renormalisation of {self.name!r} needs mean, variance and scale (C,), all finite")
+        shapes = {a.shape for a in arrays}
+        if len(shapes) != 1 or self.mean.ndim != 1 or not self.mean.size:
+            raise SpecError(
+                f"renormalisation of {self.name!r} has shapes {shapes}; wanted three of one (C,), not empty"
+            )
+        if not all(np.isfinite(a).all() for a in arrays):
+            raise SpecError(f"renormalisation of {self.name!r} has entries that are not finite; train it anew")
         if not 0 <= self.strength <= 1 or not 0 < self.epsilon < 1 or self.variance.min() < 0:
             raise SpecError(
-                f"renormalisation of {self.name!r} has strength {self.strength}, epsilon {self.epsilon}, least variance "
-                f"{self.variance.min()}; wanted [0, 1], (0, 1) and 0 or more"
+                f"renormalisation of {self.name!r} has strength {self.strength}, epsilon {self.epsilon}, least "
+                f"variance {self.variance.min()}; wanted [0, 1], (0, 1) and 0 or more"
             )
 
-    def deltas(self, mean: Array, variance: Array) -> tuple[Array, Array]:
+    def deltas(self, mean: Array | Float64, variance: Array | Float64) -> tuple[Array, Array]:
         """Return the deltas (C,) of scale and shift for input statistics (C,) of the device."""
         a = self.strength
         mixed_mean = a * mean + (1 - a) * self.mean
@@ -91,13 +99,13 @@ class Renorm:
         return self
 
     def to_arrays(self) -> dict[str, Array]:
-        """Return every layer as one array ``{name}`` (4, C): mean, variance, scale, and a row of (α, ε, 0, …)."""
+        """Return every layer as one array ``{name}`` (4, max(C, 2)): mean, variance, scale, and (α, ε, 0, …)."""
         rows: dict[str, Array] = {}
         for layer in self.layers:
-            numbers = np.resize(np.array([layer.strength, layer.epsilon], np.float32), max(2, layer.mean.size))
-            rows[layer.name] = np.stack(
-                [np.resize(a, numbers.size) for a in (layer.mean, layer.variance, layer.scale)] + [numbers]
-            ).astype(np.float32)
+            table = np.zeros((4, max(2, layer.mean.size)), np.float32)
+            table[:3, : layer.mean.size] = layer.mean, layer.variance, layer.scale
+            table[3, :2] = layer.strength, layer.epsilon
+            rows[layer.name] = table
         return rows
 
     @classmethod

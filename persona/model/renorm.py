@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,15 @@ from persona.renorm import LARGEST_FACTOR, RenormLayer
 from persona.renorm import Renorm as NumpyRenorm
 
 START = 0.7  # α where training begins
+
+
+class _Norm(NamedTuple):
+    """Statistics of training, scale and ε of one layer."""
+
+    mean: Tensor
+    variance: Tensor
+    scale: Tensor
+    epsilon: float
 
 
 class Renorm(nn.Module):
@@ -26,9 +36,10 @@ class Renorm(nn.Module):
         editable = {layer.name for layer in model.spec.layers}
         self._places: list[tuple[str, int, int]] = []
         start = 0
-        for tap in model.tap_specs:
+        for tap, where in zip(model.tap_specs, model.taps, strict=True):
             layer = model.module.get_submodule(tap.name)
-            if tap.order == 2 and tap.name in editable and _has_statistics(layer):
+            # On a grid the moments are those of cells, not of the layer's input.
+            if tap.order == 2 and not where.grid and tap.name in editable and _has_statistics(layer):
                 self._places.append((tap.name, start, tap.channels))
             start += tap.width
         self.logits = nn.Parameter(torch.full((len(self._places),), math.log(START / (1 - START))))
@@ -37,27 +48,32 @@ class Renorm(nn.Module):
         """Return {tensor name: deltas (B, C)} for the mean moments of B windows under base weights."""
         deltas: dict[str, Tensor] = {}
         for (name, start, channels), logit in zip(self._places, self.logits, strict=True):
-            norm = model.module.get_submodule(name)
-            scale, source_mean, source_variance = norm.weight, norm.running_mean, norm.running_var
-            mean = means[:, start : start + channels]
-            variance = (means[:, start + channels : start + 2 * channels] - mean**2).clamp(min=0)
-            alpha = logit.sigmoid()
-            mixed_mean = alpha * mean + (1 - alpha) * source_mean
-            mixed = alpha * variance + (1 - alpha) * source_variance
-            spread = (source_variance + norm.eps).sqrt()
-            factor = torch.minimum((mixed + norm.eps).rsqrt(), LARGEST_FACTOR / spread)
-            deltas[f"{name}.weight"] = scale * (spread * factor - 1)
-            deltas[f"{name}.bias"] = scale * (source_mean - mixed_mean) * factor
+            norm, alpha = _norm(model, name), logit.sigmoid()
+            seen = means[:, start : start + 2 * channels].double()  # float32 loses the variance far from zero
+            mean, square = seen[:, :channels], seen[:, channels:]
+            mixed_mean = alpha * mean + (1 - alpha) * norm.mean
+            mixed = alpha * (square - mean**2).clamp(min=0) + (1 - alpha) * norm.variance
+            spread = (norm.variance + norm.epsilon).sqrt()
+            factor = torch.minimum((mixed + norm.epsilon).rsqrt(), LARGEST_FACTOR / spread)
+            deltas[f"{name}.weight"] = (norm.scale * (spread * factor - 1)).to(means.dtype)
+            deltas[f"{name}.bias"] = (norm.scale * (norm.mean - mixed_mean) * factor).to(means.dtype)
         return deltas
 
     def to_numpy(self, model: EditableModel) -> NumpyRenorm:
         """Return the half that ships to devices."""
         layers = []
-        for (name, _, _), logit in zip(self._places, self.logits, strict=True):
-            norm = model.module.get_submodule(name)
-            values = (v.detach().cpu().numpy().copy() for v in (norm.running_mean, norm.running_var, norm.weight))
-            layers.append(RenormLayer(name, *values, float(logit.sigmoid()), float(norm.eps)))
+        strengths: list[float] = self.logits.detach().sigmoid().tolist()
+        for (name, _, _), strength in zip(self._places, strengths, strict=True):
+            norm = _norm(model, name)
+            mean, variance, scale = (v.detach().cpu().numpy().copy() for v in norm[:3])
+            layers.append(RenormLayer(name, mean, variance, scale, strength, norm.epsilon))
         return NumpyRenorm(tuple(layers))
+
+
+def _norm(model: EditableModel, name: str) -> _Norm:
+    layer = cast(nn.BatchNorm2d, model.module.get_submodule(name))
+    mean, variance = cast("tuple[Tensor, Tensor]", (layer.running_mean, layer.running_var))
+    return _Norm(mean, variance, layer.weight, layer.eps)
 
 
 def _has_statistics(layer: nn.Module) -> bool:

@@ -37,20 +37,19 @@ class PriorEpisodes:
 class _Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(FEATURES, HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)])
-        nn.init.zeros_(self.layers[2].weight)
-        nn.init.zeros_(self.layers[2].bias)
+        self.first, self.second = nn.Linear(FEATURES, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+        self.third = nn.Linear(HIDDEN, 1)
+        nn.init.zeros_(self.third.weight)
+        nn.init.zeros_(self.third.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        x = features
-        for layer in self.layers[:2]:
-            x = layer(x).relu()
-        out: Tensor = self.layers[2](x).squeeze(-1)
+        x = self.second(self.first(features).relu()).relu()
+        out: Tensor = self.third(x).squeeze(-1)
         return out - out.mean(dim=-1, keepdim=True)
 
     def to_numpy(self) -> PriorNet:
         arrays: dict[str, Array] = {}
-        for number, layer in enumerate(self.layers, start=1):
+        for number, layer in enumerate((self.first, self.second, self.third), start=1):
             arrays[f"w{number}"] = layer.weight.detach().numpy().T.copy()
             arrays[f"b{number}"] = layer.bias.detach().numpy().copy()
         return PriorNet(arrays)
