@@ -15,23 +15,23 @@ from persona.errors import DataError
 def ablation_sections(ablations: Ablations) -> list[str]:
     """Return a heading, a table and a sentence for each group, in the order of their names."""
     table, parts = ablations.table, []
-    settings = main_settings(table)
     groups: dict[str, list[str]] = {}
-    for name in sorted({name for setting in settings for name in table[setting]["same"]}):
+    for name in sorted({name for timings in table.values() for name in timings["same"]}):
         group, _, choice = name.partition("/")
         groups.setdefault(group, []).append(choice)
     for group, choices in groups.items():
-        default = ablations.defaults.get(group)
-        parts += [f"#### {group}", _table(table, settings, group, (choices, default)), sentence(table, group, default)]
+        default, settings = ablations.defaults.get(group), _settings(table, group)
+        parts += [f"#### {group}", _table(table, settings, group, (choices, default)), sentence(ablations, group)]
     return parts
 
 
-def sentence(table: Table, group: str, default: str | None) -> str:
+def sentence(ablations: Ablations, group: str) -> str:
     """Return whether a group's default is ahead of every other choice, on the mean of the settings that shift."""
+    table, default = ablations.table, ablations.defaults.get(group)
     if default is None:
         return "No choice of this group is stored as the default, so there is nothing to compare with."
-    settings = [setting for setting in main_settings(table) if setting != "clean"]
-    found = {choice: gain for choice in _others(table, settings, group, default)
+    settings = [setting for setting in _settings(table, group) if setting != "clean"]
+    found = {choice: gain for choice in _others(ablations, settings, group)
              if (gain := _gain(table, settings, group, (default, choice))) is not None}  # fmt: skip
     if not found:
         return f"Nothing is stored beside `{default}`."
@@ -45,9 +45,17 @@ def sentence(table: Table, group: str, default: str | None) -> str:
     return f"`{default}` does not earn its keep here: {against}; the interval is not above 0."
 
 
-def _others(table: Table, settings: Sequence[str], group: str, default: str) -> list[str]:
-    names = {name for setting in settings for name in table[setting]["same"] if name.startswith(f"{group}/")}
-    return sorted(name.removeprefix(f"{group}/") for name in names - {f"{group}/{default}"})
+def _settings(table: Table, group: str) -> list[str]:
+    """Return the settings that a group was run in, the main ones first."""
+    found = [s for s, timings in table.items() if any(name.startswith(f"{group}/") for name in timings["same"])]
+    main = main_settings(found)
+    return [*main, *(setting for setting in found if setting not in main)]
+
+
+def _others(ablations: Ablations, settings: Sequence[str], group: str) -> list[str]:
+    names = {name for setting in settings for name in ablations.table[setting]["same"] if name.startswith(f"{group}/")}
+    apart = {f"{group}/{ablations.defaults[group]}"} | ablations.references
+    return sorted(name.removeprefix(f"{group}/") for name in names - apart)
 
 
 def _gain(table: Table, settings: Sequence[str], group: str, pair: tuple[str, str]) -> Difference | None:

@@ -20,10 +20,11 @@ TIMES = ("step_ms", "step_ms_p50", "step_ms_p99", "answer_ms", "answer_ms_p50", 
 
 @dataclass(frozen=True)
 class Ablations:
-    """Rows named "group/choice", and each group's default choice."""
+    """Rows named "group/choice", each group's default choice, and rows that are a ceiling rather than a choice."""
 
     table: Table
     defaults: Mapping[str, str] = field(default_factory=dict)
+    references: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,15 @@ def _ablations(folder: Path) -> Ablations | None:
     units = read_units(folder)
     if not units:
         return None
-    defaults = {}
+    defaults, references = {}, set()
     for content in units.values():
         for name, row in content["rows"].items():
             group, _, choice = name.partition("/")
             if row.get("default"):
                 defaults[group] = choice
-    return Ablations(table_of(units), defaults)
+            if row.get("reference"):
+                references.add(name)
+    return Ablations(table_of(units), defaults, frozenset(references))
 
 
 def _with_times(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 OURS_ROW = "persona"
 STATIC, STATIC_LONG = "static", "static-long"
 ORACLE = "finetune"
-CONTROLS = ("base", "mean-edit", "shuffled-edit", "zero-context", "constant-edit")
+CONTROLS = ("base", "wider-head", "mean-edit", "shuffled-edit", "zero-context", "constant-edit")
 # Peers without which there is no best peer: a target over "every peer" is met only where all of them were run.
 WANTED_PEERS = (
     "static", "bn", "alpha-bn", "bn-prior", "tent", "eata", "sar", "cotta", "rotta", "roid", "t3a", "lame", "neo",

@@ -107,7 +107,7 @@ def _pacs(stored: Mapping[str, Stored]) -> list[Verdict]:
         _verdict(
             ("A8", f"PACS, {s}, mean of four: above static and every peer", partial(_over_all, tables, s)), Figures()
         )
-        for s in settings or MAIN[:1]
+        for s in settings or MAIN[-1:]
     ]
 
 

@@ -50,6 +50,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     for setting in ("iid-seen", "clean"):
         whole = {"same": 16, "causal": 16, "default": True}
         store(ablations, setting, {"transfer/shared": whole, "transfer/none": 14, "code/norm": whole, "code/tanh": 16})
+    store(ablations, "drift", {"refinement/on": {"same": 12, "default": True}, "refinement/off": {"same": 14},
+                               "refinement/whole code": {"same": 18, "reference": True}})  # fmt: skip
     return page(load_results(root), "Hand-written words.\n")
 
 
@@ -85,6 +87,8 @@ def test_an_ablation_says_whether_it_earns_its_keep(text: str) -> None:
     assert "| `none` | 70.0 (-10.0 [-10.0, -10.0]) |" in "\n".join(lines_of(text, "transfer"))
     assert "`shared` earns its keep: +10.0 [+10.0, +10.0] points against `none`" in text
     assert "`norm` does not earn its keep here: +0.0 [+0.0, +0.0] points against `tanh`" in text
+    assert lines_of(text, "refinement")[0] == "| choice | drift |"
+    assert "`on` does not earn its keep, and costs: -10.0 [-10.0, -10.0] points against `off`" in text
 
 
 def test_what_the_figures_depend_on_is_said(text: str) -> None:
