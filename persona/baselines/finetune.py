@@ -27,7 +27,7 @@ class FineTune:
     SpecError for another scope, or where the scope names nothing that the net has.
     """
 
-    GRID: ClassVar[Grid] = {"rate": (1e-3, 3e-3, 1e-2), "steps": (5,), "scope": ("all", "norms+head")}
+    GRID: ClassVar[Grid] = {"rate": (1e-3, 3e-3, 3e-4), "steps": (5,), "scope": ("all", "norms+head")}
 
     def __init__(
         self, model: nn.Module, seed: int, *, rate: float = 1e-3, steps: int = 5,

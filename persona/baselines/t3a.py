@@ -21,13 +21,14 @@ from persona.baselines.penultimate import Split
 class T3A:
     """One device. `keep` is how many features a class keeps; the head's own row competes with them.
 
-    SpecError where the net has no linear head. The seed is not used: nothing is drawn.
+    The paper's equation takes the mean as it is, which is the longer the tighter a class lies; `unit` scales prototypes
+    to length one. SpecError where the net has no linear head. The seed is not used: nothing is drawn.
     """
 
-    GRID: ClassVar[Grid] = {"keep": (20, 1, 5, 50, 100)}
+    GRID: ClassVar[Grid] = {"keep": (20, 5, 100), "unit": (False, True)}
 
-    def __init__(self, model: nn.Module, seed: int, *, keep: int = 20) -> None:
-        self._split, self._keep = Split(model), keep
+    def __init__(self, model: nn.Module, seed: int, *, keep: int = 20, unit: bool = False) -> None:
+        self._split, self._keep, self._unit = Split(model), keep, unit
         self._has_started = False
         self._supports = F.normalize(self._split.weight, dim=1)  # (M, F)
         rows = self._split.logits(self._split.weight)
@@ -56,9 +57,10 @@ class T3A:
         return features @ self.prototypes().T if self._has_started else self._split.logits(features)
 
     def prototypes(self) -> Tensor:
-        """Return the mean support of each class (K, F)."""
+        """Return the mean support of each class (K, F), of length one where `unit`."""
         members = F.one_hot(self._labels, len(self._split.weight)).to(self._supports.dtype)  # (M, K)
-        return members.T @ self._supports / members.sum(dim=0).unsqueeze(1)
+        means = members.T @ self._supports / members.sum(dim=0).unsqueeze(1)
+        return F.normalize(means, dim=1) if self._unit else means
 
     def _keep_surest(self) -> None:
         order = self._entropies.argsort(stable=True)

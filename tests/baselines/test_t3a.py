@@ -22,6 +22,14 @@ def test_prototypes_are_means_of_normalised_features() -> None:
     torch.testing.assert_close(logits, torch.tensor(WINDOW) @ wanted.T)
 
 
+def test_prototypes_of_length_one() -> None:
+    method = T3A(flat_net(UNIT), 0, unit=True)
+    method.step(pictures(WINDOW))
+    torch.testing.assert_close(
+        method.prototypes(), torch.tensor([[2.8, 0.6], [0.0, 1.0]]) / torch.tensor([[8.2**0.5], [1.0]])
+    )
+
+
 def test_only_the_surest_stay() -> None:
     # Margins of class 0: 10 for (10, 0), 1 for (4, 3) and 1 for the head's own row, which came first.
     method = T3A(flat_net(UNIT), 0, keep=2)
