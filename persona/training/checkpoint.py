@@ -51,6 +51,7 @@ def save_run(folder: Path, run: Run) -> None:
         "recipe": run.recipe.to_json(),
         "spec": learner.model.spec.to_json(),
         "input_shape": list(learner.model.input_shape),
+        "blind": learner.blind,
     }
     weights = save({name: t.detach().contiguous() for name, t in tensors.items()})
     write_together({folder / WEIGHTS_FILE: weights, folder / FACTS_FILE: json.dumps(facts, indent=1).encode()})
@@ -78,7 +79,7 @@ def load_run(folder: Path) -> Run:
         raise TrainingError(f"the run in {folder} is damaged ({error}); train it again") from error
     for module in (model, adapter, static):
         module.eval()
-    learner = Learner(model, adapter, center, scale, Centres(1), renorm=renorm)
+    learner = Learner(model, adapter, center, scale, Centres(1), renorm=renorm, blind=bool(facts.get("blind")))
     return Run(recipe, learner, static, facts)
 
 

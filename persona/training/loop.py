@@ -46,14 +46,16 @@ class AdapterConfig:
     """How an adapter is trained.
 
     `base`: "joint" trains the model's own weights along, "frozen" leaves them. `prototypes`: centres kept while
-    training. `renorm`: batch normalisation that is edited also takes up the device's own statistics.
+    training. `renorm`: batch normalisation that is edited also takes up the device's own statistics. `blind`: the
+    adapter is told nothing, and learns one edit for everybody.
     """
 
     schedule: Schedule = Schedule(steps=1000, learning_rate=5e-3)
     base: Literal["joint", "frozen"] = "joint"
     weights: LossWeights = field(default_factory=LossWeights)
     prototypes: int = 16
-    renorm: bool = True
+    renorm: bool = False
+    blind: bool = False
 
 
 @dataclass
@@ -116,7 +118,7 @@ def train_adapter(
     rng = np.random.default_rng(config.schedule.seed)
     with fitting():
         learner = start_learner(model, adapter, episodes, config.prototypes, rng)
-    learner.loss = loss
+    learner.loss, learner.blind = loss, config.blind
     if config.renorm:
         learner.renorm = Renorm(model)
     still = list(model.parameters()) if config.base == "frozen" else []
@@ -189,6 +191,7 @@ def fitting() -> Iterator[None]:
 def make_optimizer(
     parameters: list[nn.Parameter], schedule: Schedule
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return AdamW and its one-cycle rate; TrainingError for a schedule without steps."""
     if schedule.steps < 1:
         raise TrainingError(f"training for {schedule.steps} steps does nothing; give at least 1")
     optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
@@ -201,6 +204,7 @@ def make_optimizer(
 def descend(
     loss: Tensor, step: int, optimizer: torch.optim.Optimizer, rate: torch.optim.lr_scheduler.LRScheduler
 ) -> None:
+    """Take one clipped step down a loss; TrainingError where it is not finite."""
     if not math.isfinite(loss.item()):
         raise TrainingError(f"the loss is {loss.item()} at step {step}; check the data, or lower the learning rate")
     optimizer.zero_grad()
@@ -212,6 +216,7 @@ def descend(
 
 
 def report(history: History, step: int, schedule: Schedule, loss: Tensor, progress: Progress | None) -> None:
+    """Note a loss, and tell it to whoever watches."""
     history.losses.append(loss.item())
     if progress is not None:
         progress(step + 1, schedule.steps, loss.item())

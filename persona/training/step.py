@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class LossWeights:
 
 
 class Seen(NamedTuple):
-    """What B support sets gave: codes (B, n, d), the base model's logits (B·S, C), their mean moments (B, M)."""
+    """What B support sets gave under base weights: codes (B, n, d), logits (B·S, C) and mean moments (B, M)."""
 
     codes: Tensor
     logits: Tensor
@@ -52,7 +52,8 @@ class Seen(NamedTuple):
 class Learner:
     """What a step works on: the model, its adapter, the sketch's standardisation, the centres and the task loss.
 
-    `renorm` is the part of an edit that the device works out by itself; None for a learner without it.
+    `renorm` is the part of an edit that the device works out by itself; None for a learner without it. A `blind` one
+    is told nothing of its context: whatever it learns is one edit for everybody, the decisive control.
     """
 
     model: EditableModel
@@ -62,24 +63,35 @@ class Learner:
     centres: Centres
     loss: Loss = F.cross_entropy
     renorm: Renorm | None = None
+    blind: bool = False
 
     def see(self, support: Shaped[Tensor, "b s ..."]) -> Seen:
         """Return the codes of B support sets, the base model's logits on them and their mean moments."""
         logits, moments = self.model(support.flatten(0, 1))
         means = moments.reshape(len(support), -1, moments.shape[1]).mean(dim=1)
-        if self.adapter.context == "samples":
-            return Seen(self.adapter.codes(support), logits, means)
-        return Seen(self.adapter.codes(self.features(moments, logits, len(support))), logits, means)
+        return Seen(self.adapter.codes(self._context(support, moments, logits)), logits, means)
 
     def deltas(self, codes: Float[Tensor, "b n d"], means: Float[Tensor, "b m"]) -> dict[str, Tensor]:
         """Return {tensor name: (B, *shape)}: what the codes say, and what the device's own statistics say."""
-        deltas: dict[str, Tensor] = self.adapter.decoder(codes)
-        local = {} if self.renorm is None else self.renorm(self.model, means)
-        return {name: delta + local[name] if name in local else delta for name, delta in deltas.items()}
+        return self.compose(codes, means)
+
+    def compose(self, codes: Tensor | None, means: Tensor | None) -> dict[str, Tensor]:
+        """Return the deltas of codes (B, n, d) and of mean moments (B, M), either of them left out where None."""
+        deltas: dict[str, Tensor] = {} if codes is None else self.adapter.decoder(codes)
+        local = {} if self.renorm is None or means is None else self.renorm(self.model, means)
+        both = {name: delta + local[name] if name in local else delta for name, delta in deltas.items()}
+        return {**local, **both}
+
+    def _context(self, support: Tensor, moments: Tensor, logits: Tensor) -> Any:
+        if self.adapter.context == "samples":
+            return support
+        features = self.features(moments, logits, len(support))
+        return features if self.adapter.context == "sketch" else (features, support)
 
     def features(self, moments: Tensor, logits: Tensor, windows: int) -> Float[Tensor, "b f"]:
         """Return standardised sketch features of B windows, from the outputs on all their samples."""
-        return standardise(window_features(self.model, moments, logits, windows), self.center, self.scale)
+        features = standardise(window_features(self.model, moments, logits, windows), self.center, self.scale)
+        return torch.zeros_like(features) if self.blind else features
 
 
 def adapter_loss(

@@ -1,0 +1,111 @@
+"""A job: a plan, what of it is wanted, and where things are; and what one training seed left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+from torch import nn
+
+from persona.bench.vision.kit import kept_kits
+from persona.bench.vision.plan import Plan
+from persona.bench.vision.rows import Trained, build
+from persona.bench.vision.settings import SETTINGS
+from persona.bench.vision.store import Unit, read_unit
+from persona.errors import CatalogError
+from persona.tasks.vision.datasets import open_task
+from persona.tasks.vision.task import ImageTask
+from persona.training.loop import Progress
+from persona.training.recipe import Recipe
+from persona.training.suite import SuiteBudget, Workshop, train_suite
+
+CHOSEN = "settings.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan and where things are: `data` folder or None, results kept under `results`, trained nets under `nets`.
+
+    `rows` are run on all streams, `slow_rows` on the first stream seed alone.
+    """
+
+    plan: Plan
+    settings: tuple[str, ...]
+    rows: tuple[str, ...]
+    slow_rows: tuple[str, ...]
+    results: Path
+    nets: Path
+    data: Path | None = None
+
+    def __post_init__(self) -> None:
+        """CatalogError for an unknown setting or row, before anything is trained."""
+        for name in self.settings:
+            if name not in SETTINGS:
+                raise CatalogError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+        for name in (*self.rows, *self.slow_rows):
+            build(name)
+
+    @property
+    def folder(self) -> Path:
+        """Where this plan's results are kept."""
+        return self.results / self.plan.name
+
+    @property
+    def recipe(self) -> Recipe:
+        """How our adapter is built: every norm, kernel and head is edited, and the picture is tapped on a grid."""
+        return recipe_for(self.task())
+
+    def task(self) -> ImageTask:
+        """Return the data set's task."""
+        return _open(self.plan.data, self.data, self.plan.backbone)
+
+    def units(self) -> list[Unit]:
+        """Return every unit, seed by seed: those of the first training seed come first."""
+        plan = self.plan
+        return [Unit(*keys) for keys in product(plan.train_seeds, plan.stream_seeds, self.settings)]
+
+    def missing(self, unit: Unit) -> list[str]:
+        """Return the rows of a unit that are not stored yet."""
+        done = read_unit(unit.path(self.folder)).get("rows", {})
+        slow = self.slow_rows if unit.stream == self.plan.stream_seeds[0] else ()
+        return [row for row in (*self.rows, *slow) if row not in done]
+
+    def shop(self, seed: int, progress: Progress | None = None) -> Workshop:
+        """Return what trains the nets of one seed, and tells `progress` of every step."""
+        plan = self.plan
+        budget = SuiteBudget(plan.base_steps, plan.steps, plan.peer_steps, seed)
+        return Workshop(self.task(), self.recipe, budget, self.nets / plan.name / f"seed-{seed}", lambda name: progress)
+
+    def teacher(self, progress: Progress | None = None) -> nn.Module:
+        """Return the larger net of CEMA's cloud; it is trained once, on the first seed."""
+        shop = self.shop(self.plan.train_seeds[0], progress)
+        return shop.teacher(self.task().larger, self.plan.steps)
+
+    def trained(self, seed: int) -> Trained:
+        """Return what one training seed left, training what is missing."""
+        shop = self.shop(seed)
+        suite = train_suite(shop)
+        kits = kept_kits(suite.learner, shop.task.training(), seed, shop.folder / "kit.safetensors")
+        chosen = read_unit(self.folder / CHOSEN).get("rows", {})
+        tuned = {name: row["chosen"] for name, row in chosen.items()}
+        return Trained(suite, kits, self.teacher(), seed, tuned)
+
+
+def recipe_for(task: ImageTask) -> Recipe:
+    """Return the recipe of our row for a task's net; what it says was chosen on validation streams."""
+    side = task.input_shape[1]
+    return Recipe(
+        backbone=task.backbone,
+        editable=task.editable,
+        decoder="basis",
+        grid=7 if side % 7 == 0 else 8,
+        classes=task.classes,
+        channels=task.input_shape[0],
+    )
+
+
+@lru_cache(maxsize=2)
+def _open(name: str, folder: Path | None, backbone: str) -> ImageTask:
+    return open_task(name, folder, backbone)

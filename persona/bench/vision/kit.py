@@ -1,0 +1,117 @@
+"""What is made once for each training seed after training: banks, jump test, prior term, gate, the controls' edits.
+
+It is kept on disk beside the nets, since every process of a run wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from torch import Tensor
+
+from persona.bank import Bank
+from persona.bench.vision.ours import Kit
+from persona.edit import Array
+from persona.errors import PersonaError, TrainingError
+from persona.export.build import calibrate_jump, collect_windows, sketch_spec
+from persona.files import write_whole
+from persona.gate import SketchGate
+from persona.jump import JumpSpec
+from persona.prior import PriorNet
+from persona.prototypes.bank import make_bank
+from persona.tasks.base import Episodes
+from persona.training.prior import collect_prior_episodes, train_prior
+from persona.training.step import Learner, to_tensors
+
+WINDOWS = 2048
+PRIOR_EPISODES = 3000
+POOL = 128  # of training devices' edits, which the controls draw from
+BANKS = (1, 2, 4, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class Kits:
+    """The kit with 16 prototypes, banks of other sizes, and edits of training devices: {name: (POOL, *shape)}.
+
+    `codes` (N, n, d) and `features` (N, F) are those of the training windows that the banks were made of.
+    """
+
+    kit: Kit
+    banks: Mapping[int, Bank]
+    pool: Mapping[str, Tensor]
+    codes: Array
+    features: Array
+
+
+@torch.no_grad()
+def make_kits(learner: Learner, episodes: Any, seed: int) -> Kits:
+    """Return what devices hold beside a trained learner, all of it from training episodes.
+
+    `episodes` is a frozen dataclass with the field `labels`, as every sampler of the vision tasks is.
+    """
+    rng = np.random.default_rng((seed, 1))
+    spec = sketch_spec(learner)
+    codes, windows = collect_windows(learner, spec, replace(episodes, labels=0.5), rng, WINDOWS)
+    features = np.stack([first.features(spec) for first, _ in windows])
+    banks = {k: make_bank(codes, features, k, rng) for k in BANKS}
+    sources = (replace(episodes, labels="iid"), replace(episodes, labels="skew"))
+    history = collect_prior_episodes(learner, sources, PRIOR_EPISODES, rng)
+    with torch.enable_grad():
+        prior = train_prior(history, seed)
+    kit = Kit(learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features))
+    return Kits(kit, banks, _pool(learner, episodes, rng), codes, features)
+
+
+def kept_kits(learner: Learner, episodes: Any, seed: int, file: Path) -> Kits:
+    """Return the kits that a file keeps, or make them and keep them; TrainingError where the file is damaged."""
+    if not file.exists():
+        kits = make_kits(learner, episodes, seed)
+        write_whole(file, save(_to_arrays(kits)))
+        return kits
+    try:
+        return _from_arrays(learner, load_file(file))
+    except (OSError, KeyError, ValueError, SafetensorError, PersonaError) as error:
+        raise TrainingError(f"the kit kept in {file} is damaged ({error}); delete the file") from error
+
+
+def _to_arrays(kits: Kits) -> dict[str, Any]:
+    jump = kits.kit.jump
+    parts: dict[str, Mapping[str, Any]] = {
+        **{f"bank-{k}": bank.to_arrays() for k, bank in kits.banks.items()},
+        "prior": kits.kit.prior.arrays,
+        "gate": kits.kit.gate.to_arrays(),
+        "jump": {"noise": jump.noise, "limits": np.array([jump.threshold, jump.window])},
+        "pool": {name: value.numpy() for name, value in kits.pool.items()},
+        "windows": {"codes": kits.codes, "features": kits.features},
+    }
+    return {f"{part}/{name}": np.ascontiguousarray(a) for part, arrays in parts.items() for name, a in arrays.items()}
+
+
+def _from_arrays(learner: Learner, arrays: Mapping[str, Any]) -> Kits:
+    def within(part: str) -> dict[str, Any]:
+        start = f"{part}/"
+        return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}
+
+    banks = {k: Bank.from_arrays(within(f"bank-{k}"), 1) for k in BANKS}
+    threshold, window = within("jump")["limits"]
+    jump = JumpSpec(within("jump")["noise"], float(threshold), int(window))
+    prior, gate = PriorNet(within("prior")), SketchGate.from_arrays(within("gate"))
+    kit = Kit(learner, sketch_spec(learner), jump, banks[16], prior, gate)
+    pool = {name: torch.from_numpy(a) for name, a in within("pool").items()}
+    return Kits(kit, banks, pool, within("windows")["codes"], within("windows")["features"])
+
+
+def _pool(learner: Learner, episodes: Episodes, rng: np.random.Generator) -> dict[str, Tensor]:
+    parts: list[dict[str, Tensor]] = []
+    while sum(len(next(iter(part.values()))) for part in parts) < POOL:
+        batch = episodes.sample(rng)
+        seen = learner.see(to_tensors(batch.support, batch.support_labels)[0])
+        parts.append(learner.deltas(seen.codes, seen.means))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,200 @@
+"""Our rows: an adapter's edits over one stream, whole, by prototype, late, with the prior term, and the controls."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from persona.bank import Bank
+from persona.edit import Array
+from persona.errors import DataError
+from persona.gate import SketchGate
+from persona.jump import JumpSpec
+from persona.prior import PriorNet, PriorState, class_features
+from persona.sketch import Sketch, SketchSpec
+from persona.training.step import Learner
+
+Deltas = Mapping[str, Tensor]
+# A code (n, d) as the cloud sends it back: whole, or its prototype alone.
+Reply = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a row runs. `reply` is what the cloud makes of a code; `delay` in windows; `guard` follows jumps.
+
+    `memory` is how many windows of one domain a sketch is made of. `local` False leaves out what the device works out
+    by itself, `learned` False what the cloud says.
+    """
+
+    reply: Reply = field(default=lambda code: code)
+    delay: int = 1
+    guard: bool = True
+    prior: bool = True
+    memory: int = 4
+    local: bool = True
+    learned: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Kit:
+    """What a device holds beside the learner: sketch, jump test, prototypes, prior term and its gate."""
+
+    learner: Learner
+    sketch: SketchSpec
+    jump: JumpSpec
+    bank: Bank
+    prior: PriorNet
+    gate: SketchGate
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one window says under base weights: its sketch, the first tap's alone, and its samples."""
+
+    window: Sketch
+    first: Sketch
+    x: Tensor
+
+
+class Persona:
+    """One device. `step` predicts a window with the edit that the window itself asked for; `answer` with an older one.
+
+    Between windows the guard compares the first tap's statistics: after a jump the nearest prototype on the device
+    answers, until the cloud's reply for the new domain arrives.
+    """
+
+    def __init__(self, kit: Kit, options: Options = Options()) -> None:
+        self._kit, self._options = kit, options
+        self._arrived: Deltas | None = None
+        self._coming: deque[Deltas] = deque()
+        self._last: Sketch | None = None
+        self._windows: deque[Sketch] = deque(maxlen=options.memory)
+        self._prior = PriorState.empty(kit.learner.model.n_classes)
+        self._looked: _Look | None = None
+
+    @torch.no_grad()
+    def step(self, x: Tensor) -> Tensor:
+        """Answer (N, C) with the edit of this very window, and send for it; DataError where no sample is whole."""
+        look = self._look(x)
+        if self._has_jumped(look):
+            self._start_over(look)
+        self._windows.append(look.window)
+        sketch = self._remembered()
+        own = self._edit(self._options.reply(self._code(sketch, x)), sketch)
+        self._coming.append(own)
+        if len(self._coming) >= self._options.delay:
+            self._arrived = self._coming.popleft()
+        self._last = look.first
+        logits = self._kit.learner.model(x, own).logits
+        self._prior, biased = self._with_prior(self._prior, logits, sketch)
+        return biased
+
+    @torch.no_grad()
+    def answer(self, x: Tensor) -> Tensor:
+        """Answer (N, C) with the edit in force, or after a jump with the nearest prototype; errors as in `step`."""
+        look = self._look(x)
+        edit, prior, sketch = self._arrived, self._prior, self._remembered()
+        if edit is None or self._has_jumped(look):
+            edit, prior, sketch = self._nearest(look), PriorState.empty(len(prior.em)), look.window
+        return self._with_prior(prior, self._kit.learner.model(x, edit).logits, sketch)[1]
+
+    def _look(self, x: Tensor) -> _Look:
+        if self._looked is None or self._looked.x is not x:
+            logits, moments = self._kit.learner.model(x)
+            window = Sketch.of(self._kit.sketch, moments.numpy(), logits.numpy())
+            if window.count < len(x) or not window.count:
+                raise DataError(
+                    f"{len(x) - window.count} of a window's {len(x)} samples are not finite; leave those out"
+                )
+            width = self._kit.sketch.taps[0].width
+            self._looked = _Look(window, Sketch(window.count, window.moments[:width], np.zeros(0)), x)
+        return self._looked
+
+    def _has_jumped(self, look: _Look) -> bool:
+        if not self._options.guard or self._last is None:
+            return False
+        spec = SketchSpec.unscaled(self._kit.sketch.taps[:1], 0)
+        return self._kit.jump.jumped(spec, self._last, look.first)
+
+    def _start_over(self, look: _Look) -> None:
+        self._coming.clear()
+        self._windows.clear()
+        self._arrived = self._nearest(look)
+        self._prior = PriorState.empty(len(self._prior.em))
+
+    def _remembered(self) -> Sketch:
+        sketch = Sketch.empty(self._kit.sketch)
+        for window in self._windows:
+            sketch = sketch.merge(window)
+        return sketch
+
+    def _code(self, sketch: Sketch, x: Tensor) -> Array:
+        learner = self._kit.learner
+        if learner.adapter.context != "sketch":
+            return learner.see(x.unsqueeze(0)).codes[0].numpy()
+        features = np.zeros_like(self._kit.sketch.center) if learner.blind else sketch.features(self._kit.sketch)
+        return learner.adapter.codes(torch.from_numpy(features).unsqueeze(0))[0].numpy()
+
+    def _nearest(self, look: _Look) -> Deltas:
+        if not self._options.guard:
+            return {}
+        features = look.window.features(self._kit.sketch)
+        return self._edit(self._kit.bank.codes[self._kit.bank.nearest(features)], look.window)
+
+    def _edit(self, code: Array, sketch: Sketch) -> Deltas:
+        means = torch.from_numpy((sketch.moments / max(sketch.count, 1)).astype(np.float32)).unsqueeze(0)
+        codes = torch.from_numpy(code).unsqueeze(0) if self._options.learned else None
+        return self._kit.learner.compose(codes, means if self._options.local else None)
+
+    def _with_prior(self, state: PriorState, logits: Tensor, sketch: Sketch) -> tuple[PriorState, Tensor]:
+        if not self._options.prior:
+            return state, logits
+        rows = logits.numpy()
+        after = state.after(rows)
+        weight = np.float32(self._kit.gate.weight(sketch.features(self._kit.sketch)))
+        return after, logits + torch.from_numpy(self._kit.prior.bias(class_features(after, rows)) * weight)
+
+
+class Fixed:
+    """Every window under deltas that are drawn anew for each, whatever the window: the controls' way."""
+
+    def __init__(self, learner: Learner, draw: Callable[[], Deltas]) -> None:
+        self._learner, self._draw = learner, draw
+
+    @torch.no_grad()
+    def step(self, x: Tensor) -> Tensor:
+        """Answer (N, C) under a draw."""
+        return self.answer(x)
+
+    @torch.no_grad()
+    def answer(self, x: Tensor) -> Tensor:
+        """Answer (N, C) under a draw."""
+        logits: Tensor = self._learner.model(x, self._draw()).logits
+        return logits
+
+
+class Edited:
+    """A learner's edit of each window from that window alone, and nothing else: what ablations compare."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+        self._edit: Deltas = {}
+
+    @torch.no_grad()
+    def step(self, x: Tensor) -> Tensor:
+        """Answer (N, C) with the edit of this very window."""
+        seen = self._learner.see(x.unsqueeze(0))
+        self._edit = self._learner.deltas(seen.codes, seen.means)
+        return self.answer(x)
+
+    @torch.no_grad()
+    def answer(self, x: Tensor) -> Tensor:
+        """Answer (N, C) with the edit of the last window, before the first one without."""
+        logits: Tensor = self._learner.model(x, self._edit).logits
+        return logits

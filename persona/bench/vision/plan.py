@@ -1,0 +1,70 @@
+"""What one run of the benchmark consists of: data, seeds, streams, budgets. Everything that decides a figure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from persona.errors import DataError
+
+# Streams that choices are made on, and streams that are reported. They share no seed and no picture.
+VALIDATION_SEEDS = (501, 502)
+TEST_SEEDS = (11, 12, 13)
+TRAIN_SEEDS = (0, 1, 2)
+LARGEST_WINDOW = 35  # counts are kept as one digit to the base 36
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`base_steps` of the shared start, then `steps` for each adapter and `peer_steps` for every other trained row.
+
+    An adapter's step costs more than a plain one; `peer_steps` makes up for that, so that all have the same time.
+    `windows` per segment of a stream, four segments to a device (A B A C). DataError where a size is not positive, or a
+    stream seed is one that choices are made on.
+    """
+
+    data: str = "fashion-mnist"
+    backbone: str = "cnn-bn"
+    train_seeds: tuple[int, ...] = TRAIN_SEEDS
+    stream_seeds: tuple[int, ...] = TEST_SEEDS
+    devices: int = 100
+    windows: int = 3
+    window_size: int = 32
+    base_steps: int = 600
+    steps: int = 2400
+    peer_steps: int = 3600
+    ablation_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        sizes = (self.devices, self.windows, self.window_size, self.base_steps, self.steps, self.peer_steps)
+        if min(*sizes, self.ablation_steps) < 1 or not self.train_seeds or not self.stream_seeds:
+            raise DataError(
+                f"a benchmark of the sizes {sizes}, training seeds {self.train_seeds} and stream seeds "
+                f"{self.stream_seeds} has nothing to do; wanted at least one of each"
+            )
+        if set(self.stream_seeds) & set(VALIDATION_SEEDS):
+            raise DataError(
+                f"stream seeds {self.stream_seeds} hold one of {VALIDATION_SEEDS}, kept for choices; take others"
+            )
+        if self.window_size > LARGEST_WINDOW:
+            raise DataError(f"windows of {self.window_size} samples; results keep counts up to {LARGEST_WINDOW}")
+
+    @property
+    def name(self) -> str:
+        """Where its results are kept."""
+        return f"{self.data.replace(':', '-')}/{self.backbone}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, lists for tuples, as JSON reads them back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    def small(self) -> Plan:
+        """Return a run for data sets beside the main one: one training seed, one stream seed, fewer devices."""
+        return replace(self, train_seeds=self.train_seeds[:1], stream_seeds=self.stream_seeds[:1], devices=50)
+
+    def quick(self) -> Plan:
+        """Return a run of minutes: it shows that everything works, and its figures mean little."""
+        return replace(
+            self, train_seeds=(0,), stream_seeds=(11,), devices=4, windows=2,
+            base_steps=60, steps=60, peer_steps=60, ablation_steps=20,
+        )  # fmt: skip

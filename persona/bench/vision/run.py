@@ -1,0 +1,140 @@
+"""The run: train what is not trained, stream what is not streamed; cut off, it goes on where it was.
+
+Every net and every row of every unit is written as soon as it is done, and what is written is never done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from persona.bench.vision.costs import measure_costs
+from persona.bench.vision.drive import Track, follow, follow_at_constant_speed
+from persona.bench.vision.job import Job
+from persona.bench.vision.rows import Trained, build, traffic_of
+from persona.bench.vision.settings import SETTINGS
+from persona.bench.vision.store import Unit, circumstances, pack, read_costs, read_unit, write_costs, write_row
+from persona.bench.vision.tune import TUNED, tune_row
+from persona.bench.vision.workers import Told, add_done, count_step, spread
+from persona.errors import SpecError
+from persona.tasks.vision.streams import Window
+from persona.training.suite import NETS
+
+# The setting whose first unit is also run at constant speed.
+TIMED = "iid-seen"
+
+
+def run(job: Job, workers: int, told: Told) -> None:
+    """Do what is missing of a job: train, tune peers on validation streams, stream, count costs.
+
+    Errors as of training and of streams; DataError where a stored file is damaged or of another plan.
+    """
+    units = [unit for unit in job.units() if job.missing(unit)]
+    seeds = sorted({unit.train for unit in units})
+    plan = job.plan
+    spread(_base, [(job, seed) for seed in seeds], workers).finish(
+        "training: the shared start", plan.base_steps * len(seeds), told
+    )
+    nets = [(job, seed, name) for name in NETS for seed in seeds]
+    nets.insert(1, (job, plan.train_seeds[0], "teacher"))  # the longest, so early
+    adapters = sum(name in ("learner", "constant", "teacher") for _, _, name in nets)
+    steps = adapters * plan.steps + (len(nets) - adapters) * plan.peer_steps
+    spread(_net, nets, workers).finish("training: every net", steps, told)
+    spread(_kit, [(job, seed) for seed in seeds], workers).finish("banks, jump test, prior term", len(seeds), told)
+    stored = read_unit(job.folder / "settings.json").get("rows", {})
+    tuned = [(job, row) for row in TUNED if row in (*job.rows, *job.slow_rows) and row not in stored]
+    spread(_tune, tuned, workers).finish("tuning peers on validation streams", len(tuned), told)
+    spread(_stream, [(job, unit) for unit in units], workers).finish(
+        "streams", sum(len(job.missing(unit)) for unit in units), told
+    )
+    uncounted = [row for row in (*job.rows, *job.slow_rows) if row not in read_costs(job.folder)]
+    spread(_count, [(job, uncounted)] if uncounted else [], 1).finish("costs", len(uncounted), told)
+
+
+def _base(job: Job, seed: int) -> None:
+    job.shop(seed, count_step).base()
+
+
+def _net(job: Job, seed: int, name: str) -> None:
+    shop = job.shop(seed, count_step)
+    if name == "teacher":
+        job.teacher(count_step)
+    else:
+        try:
+            shop.net(name)
+        except SpecError:  # a peer that does not suit this net has no row
+            return
+
+
+def _kit(job: Job, seed: int) -> None:
+    job.trained(seed)
+    add_done(1)
+
+
+def _tune(job: Job, row: str) -> None:
+    tune_row(job, row)
+    add_done(1)
+
+
+def _stream(job: Job, unit: Unit) -> None:
+    trained = job.trained(unit.train)
+    streams = [list(stream) for stream in SETTINGS[unit.setting](job.task(), job.plan, unit.stream)]
+    about = {
+        "plan": job.plan.to_json(),
+        "setting": unit.setting, "train": unit.train, "stream": unit.stream,
+        "first": [int(window.first and at > 0) for at, window in enumerate(streams[0])],
+        **circumstances(),
+    }  # fmt: skip
+    timed = unit == Unit(job.plan.train_seeds[0], job.plan.stream_seeds[0], TIMED)
+    for name in job.missing(unit):
+        try:
+            row = packed(follow(build(name)(trained), streams))
+        except SpecError:  # a peer that does not suit this net has no row
+            add_done(1)
+            continue
+        if timed:
+            row["constant"] = pack(np.array(_at_constant_speed(name, trained, streams)))
+        write_row(unit.path(job.folder), about, name, row)
+        add_done(1)
+
+
+def packed(tracks: Sequence[Track]) -> dict[str, Any]:
+    """Return a row as it is stored, from the tracks of all devices."""
+    return {
+        "same": pack(np.array([track.same for track in tracks])),
+        "causal": pack(np.array([track.causal for track in tracks])),
+        "refused": sum(track.refused for track in tracks),
+        **times(tracks),
+    }
+
+
+def times(tracks: Sequence[Track]) -> dict[str, float]:
+    """Return the median and the 99th percentile over windows of both verbs, in milliseconds."""
+    found = {}
+    for verb in ("step_ms", "answer_ms"):
+        values = np.concatenate([getattr(track, verb) for track in tracks])
+        found[f"{verb}_p50"], found[f"{verb}_p99"] = (float(np.quantile(values, q)) for q in (0.5, 0.99))
+    return found
+
+
+def _at_constant_speed(name: str, trained: Trained, streams: Sequence[Sequence[Window]]) -> list[list[int]]:
+    """A method that computes r times as much as the plain net takes r windows for one."""
+    make, plain = build(name)(trained), build("static")(trained)
+    window = torch.from_numpy(streams[0][0].x)
+    ratio = measure_costs(make, window).flops / measure_costs(plain, window).flops
+    return follow_at_constant_speed(make, streams, max(ceil(ratio), 1))
+
+
+def _count(job: Job, rows: Sequence[str]) -> None:
+    trained = job.trained(job.plan.train_seeds[0])
+    stream = SETTINGS["iid-seen"](job.task(), job.plan, job.plan.stream_seeds[0])[0]
+    window = torch.from_numpy(next(iter(stream)).x)
+    for row in rows:
+        make = build(row)(trained)
+        on_device: Literal["step", "answer"] = "answer" if row == "cema" else "step"
+        write_costs(job.folder, row, measure_costs(make, window, traffic_of(row, trained, window), on_device).to_json())
+        add_done(1)
