@@ -20,18 +20,25 @@ SAMPLE_LIMIT = 1e6
 
 
 class SketchEncoder(nn.Module):
-    """Standardised sketch features (B, F) → context u (B, h)."""
+    """Standardised sketch features (B, F) → context u (B, h).
+
+    While it trains, noise of standard deviation `noise` is added to the features: devices' data is never quite that of
+    training.
+    """
 
     context: ClassVar[ContextName] = "sketch"
 
-    def __init__(self, n_features: int, width: int = 128) -> None:
+    def __init__(self, n_features: int, width: int = 128, noise: float = 0.0) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.noise = width, noise
         self.net = nn.Sequential(nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
 
     def forward(self, features: Float[Tensor, "b f"], mask: Tensor | None = None) -> Float[Tensor, "b h"]:
         """Encode; a sketch has no padding, so there is no mask to heed. NaN counts as 0, and ±16 is the limit."""
-        context: Tensor = self.net(_limited(features, FEATURE_LIMIT))
+        limited = _limited(features, FEATURE_LIMIT)
+        if self.training and self.noise > 0:
+            limited = limited + self.noise * torch.randn_like(limited)
+        context: Tensor = self.net(limited)
         return context
 
 

@@ -84,6 +84,10 @@ class EditableBatchNorm2d(nn.BatchNorm2d):
         if devices is None:
             return super().forward(input)
         self._check_input_dim(input)
+        if not self.training and self.running_mean is not None and self.running_var is not None:
+            # One pass over the pictures instead of two: what is kept of training goes into scale and shift.
+            scale = self.weight * (self.running_var + self.eps).rsqrt()
+            return _per_device_affine(input, scale, self.bias - self.running_mean * scale, devices)
         kept = self.track_running_stats or not self.training
         mean, var = (self.running_mean, self.running_var) if kept else (None, None)
         share = self._share_of_batch()
@@ -134,8 +138,8 @@ def _per_device_affine(x: Tensor, weight: Tensor, bias: Tensor, devices: int) ->
     """Scale and shift channels (axis 1) of N = B·Q inputs by (B, C) or (C,) parameters."""
     samples = samples_per_device(x, devices)
     shape = (-1, 1, x.shape[1], *(1,) * (x.ndim - 2))
-    out = x.reshape(devices, samples, *x.shape[1:]) * weight.reshape(shape) + bias.reshape(shape)
-    return out.reshape(x.shape)
+    parts = x.reshape(devices, samples, *x.shape[1:])
+    return torch.addcmul(bias.reshape(shape), parts, weight.reshape(shape)).reshape(x.shape)
 
 
 # The layer kinds that can be edited: torch's class → (ours, the kind in a LayerSpec).

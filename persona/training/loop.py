@@ -134,11 +134,13 @@ def _adapt(
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
     optimizer, rate = make_optimizer(trained, config.schedule)
     history, recent = History(), list[Tensor]()
+    learner.adapter.train()
     for step in range(config.schedule.steps):
         value, codes = adapter_loss(learner, episodes.sample(rng), config.weights, rng)
         descend(value, step, optimizer, rate)
         recent = [*recent, codes.flatten(1)][-64:]
         report(history, step, config.schedule, value, progress)
+    learner.adapter.eval()
     history.code_shares = eigenvalue_shares(torch.cat(recent))
     return history
 

@@ -23,7 +23,8 @@ from persona.spec import ModelSpec
 class Recipe:
     """`backbone` a catalogue name or ``module:callable``; `editable` patterns; the rest as in `PersonaAdapter`.
 
-    `classes` and `channels` are passed to the backbone where they are given. `grid` g taps the input on g × g cells.
+    `classes` and `channels` are passed to the backbone where they are given. `grid` g taps the input on g × g cells,
+    `rho` bounds an edit relative to its tensor, and `noise` is what training adds to standardised sketch features.
     """
 
     backbone: str = "cnn-bn"
@@ -33,7 +34,9 @@ class Recipe:
     transfer: Transfer = "shared"
     decoder: DecoderKind = "kernel"
     rank: int = 4
+    rho: float = 1.0
     grid: int = 0
+    noise: float = 0.0
     classes: int | None = None
     channels: int | None = None
 
@@ -52,7 +55,7 @@ class Recipe:
             raise TrainingError(
                 f"backbone {self.backbone!r} does not run on float32 samples of shape {tuple(input_shape)}: {error}"
             ) from error
-        return EditableModel(base, self.editable, torch.zeros(2, *input_shape), grid=self.grid)
+        return EditableModel(base, self.editable, torch.zeros(2, *input_shape), grid=self.grid, rho=self.rho)
 
     def build_adapter(self, model: EditableModel) -> PersonaAdapter:
         """Return a fresh adapter for a model."""
@@ -65,7 +68,7 @@ class Recipe:
                 f"{model.input_shape}; use encoder 'sketch'"
             )
         if self.encoder == "sketch":
-            encoder = SketchEncoder(model.n_features)
+            encoder = SketchEncoder(model.n_features, noise=self.noise)
         elif self.encoder == "images":
             encoder = ImageSetEncoder(model.input_shape[0])
         else:

@@ -32,12 +32,16 @@ class LossWeights:
 
     `unedited` (α) weighs the base on the support, so that it stays a safe fallback. `prototype_share` (β) of the
     episodes run under their prototype instead of their own edit, straight-through. `size` (λ) weighs the relative size
-    of the deltas.
+    of the deltas. `spread` weighs how alike the codes of different devices are: without it they tend to collapse onto
+    one direction. `partial_share` of the episodes run under an edit of partial strength, so that a gate may turn an
+    edit down where a device's data is unlike that of training.
     """
 
     unedited: float = 0.5
     prototype_share: float = 0.1
     size: float = 1e-3
+    spread: float = 0.2
+    partial_share: float = 0.0
 
 
 class Seen(NamedTuple):
@@ -71,13 +75,17 @@ class Learner:
         means = moments.reshape(len(support), -1, moments.shape[1]).mean(dim=1)
         return Seen(self.adapter.codes(self._context(support, moments, logits)), logits, means)
 
-    def deltas(self, codes: Float[Tensor, "b n d"], means: Float[Tensor, "b m"]) -> dict[str, Tensor]:
-        """Return {tensor name: (B, *shape)}: what the codes say, and what the device's own statistics say."""
-        return self.compose(codes, means)
+    def deltas(
+        self, codes: Float[Tensor, "b n d"], means: Float[Tensor, "b m"], strengths: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return {tensor name: (B, *shape)}: what the codes say, times strengths (B,), and what own statistics say."""
+        return self.compose(codes, means, strengths)
 
-    def compose(self, codes: Tensor | None, means: Tensor | None) -> dict[str, Tensor]:
+    def compose(self, codes: Tensor | None, means: Tensor | None, strengths: Tensor | None = None) -> dict[str, Tensor]:
         """Return the deltas of codes (B, n, d) and of mean moments (B, M), either of them left out where None."""
         deltas: dict[str, Tensor] = {} if codes is None else self.adapter.decoder(codes)
+        if strengths is not None:
+            deltas = {name: d * strengths.reshape(-1, *[1] * (d.ndim - 1)) for name, d in deltas.items()}
         local = {} if self.renorm is None or means is None else self.renorm(self.model, means)
         both = {name: delta + local[name] if name in local else delta for name, delta in deltas.items()}
         return {**local, **both}
@@ -106,12 +114,15 @@ def adapter_loss(
     codes, base_logits, means = learner.see(support)  # (B, n, d), (B·S, C), (B, M)
     learner.centres.update(codes.detach())
     used = learner.centres.replace_some(codes, weights.prototype_share, rng)
-    deltas = learner.deltas(used, means)
+    deltas = learner.deltas(used, means, draw_strengths(len(codes), weights.partial_share, rng))
     logits, _ = learner.model(query.flatten(0, 1), deltas)
 
     loss = learner.loss(logits, query_y.flatten())
     loss = loss + weights.unedited * learner.loss(base_logits, support_y.flatten())
-    return loss + weights.size * relative_size(learner.model, deltas), codes.detach()
+    loss = loss + weights.size * relative_size(learner.model, deltas)
+    if len(codes) > 1:
+        loss = loss + weights.spread * likeness(codes)
+    return loss, codes.detach()
 
 
 def window_features(model: EditableModel, moments: Tensor, logits: Tensor, windows: int) -> Float[Tensor, "b f"]:
@@ -124,6 +135,25 @@ def relative_size(model: EditableModel, deltas: Deltas) -> Tensor:
     """Return the mean over tensors of (mean square of the delta / square of its bound)."""
     ratios = [deltas[t.name].square().mean() / t.bound**2 for t in model.spec.tensors]
     return torch.stack(ratios).mean()
+
+
+def draw_strengths(count: int, partial_share: float, rng: np.random.Generator) -> Float[Tensor, " b"] | None:
+    """Return 1 for most of `count` edits and a number in [0, 1) for a share of them; None, all whole, for no share."""
+    if partial_share <= 0:
+        return None
+    partial = rng.random(count) < partial_share
+    return torch.from_numpy(np.where(partial, rng.random(count), 1.0).astype(np.float32))
+
+
+def likeness(codes: Float[Tensor, "b n d"]) -> Tensor:
+    """Return the mean square of the cosine between the codes of two devices: 1 where all are one, 1/(n·d) at its least.
+
+    Codes of even directions have the least of all (Wang and Isola, ICML 2020, call it uniformity), and the
+    mean over pairs of a batch is an unbiased estimate, however small the batch.
+    """
+    rows = F.normalize(codes.flatten(1), dim=1)
+    pairs = len(rows) * (len(rows) - 1)
+    return ((rows @ rows.T).square().sum() - len(rows)) / pairs
 
 
 def to_tensors(samples: Array, labels: Array) -> tuple[Tensor, Tensor]:

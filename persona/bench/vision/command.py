@@ -9,7 +9,6 @@ from pathlib import Path
 from persona.bench.vision.ablate import ablate
 from persona.bench.vision.job import Job
 from persona.bench.vision.plan import Plan
-from persona.bench.vision.rows import default_rows
 from persona.bench.vision.run import run
 from persona.bench.vision.settings import settings_for
 from persona.bench.vision.workers import Told
@@ -39,9 +38,8 @@ class Wanted:
             plan = plan.small()
         if self.quick:
             plan = plan.quick()
-        rows, slow = (tuple(self.rows), ()) if self.rows else default_rows()
         settings = tuple(self.settings) if self.settings else settings_for(self.data, quick=self.quick)
-        return Job(plan, settings, rows, slow, results, nets, self.folder)
+        return Job(plan, settings, tuple(self.rows) if self.rows else None, results, nets, self.folder)
 
 
 def run_vision(wanted: Wanted, results: Path, nets: Path, workers: int) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from persona.bench.vision.kit import kept_kits
 from persona.bench.vision.plan import Plan
-from persona.bench.vision.rows import Trained, build
+from persona.bench.vision.rows import Trained, build, rows_of
 from persona.bench.vision.settings import SETTINGS
 from persona.bench.vision.store import Unit, read_unit
 from persona.errors import CatalogError
@@ -22,19 +22,20 @@ from persona.training.recipe import Recipe
 from persona.training.suite import SuiteBudget, Workshop, train_suite
 
 CHOSEN = "settings.json"
+# Convolutions that are edited beside norms and head, where the net is small enough for whole kernels.
+KERNELS = {"cnn-bn": ("stem", "conv*"), "cnn-gn": ("stem", "conv*")}
 
 
 @dataclass(frozen=True)
 class Job:
     """A plan and where things are: `data` folder or None, results kept under `results`, trained nets under `nets`.
 
-    `rows` are run on all streams, `slow_rows` on the first stream seed alone.
+    `rows` are run in every setting; None takes those that suit each.
     """
 
     plan: Plan
     settings: tuple[str, ...]
-    rows: tuple[str, ...]
-    slow_rows: tuple[str, ...]
+    rows: tuple[str, ...] | None
     results: Path
     nets: Path
     data: Path | None = None
@@ -44,7 +45,7 @@ class Job:
         for name in self.settings:
             if name not in SETTINGS:
                 raise CatalogError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
-        for name in (*self.rows, *self.slow_rows):
+        for name in self.rows or ():
             build(name)
 
     @property
@@ -69,8 +70,14 @@ class Job:
     def missing(self, unit: Unit) -> list[str]:
         """Return the rows of a unit that are not stored yet."""
         done = read_unit(unit.path(self.folder)).get("rows", {})
-        slow = self.slow_rows if unit.stream == self.plan.stream_seeds[0] else ()
-        return [row for row in (*self.rows, *slow) if row not in done]
+        rows, slow = rows_of(unit.setting) if self.rows is None else (self.rows, ())
+        wanted = (*rows, *slow) if unit.stream == self.plan.stream_seeds[0] else rows
+        return [row for row in wanted if row not in done]
+
+    def every_row(self) -> list[str]:
+        """Return each row that any setting has, once."""
+        rows = self.rows or [row for setting in self.settings for part in rows_of(setting) for row in part]
+        return list(dict.fromkeys(rows))
 
     def shop(self, seed: int, progress: Progress | None = None) -> Workshop:
         """Return what trains the nets of one seed, and tells `progress` of every step."""
@@ -98,8 +105,9 @@ def recipe_for(task: ImageTask) -> Recipe:
     side = task.input_shape[1]
     return Recipe(
         backbone=task.backbone,
-        editable=task.editable,
+        editable=(*KERNELS.get(task.backbone, ()), *task.editable),
         decoder="basis",
+        noise=0.5,
         grid=7 if side % 7 == 0 else 8,
         classes=task.classes,
         channels=task.input_shape[0],

@@ -33,6 +33,9 @@ from persona.training.step import Learner, to_tensors
 WINDOWS = 2048
 PRIOR_EPISODES = 3000
 POOL = 128  # of training devices' edits, which the controls draw from
+# Shares of training windows up to which an edit has its full strength, and from which on none: chosen on validation
+# pictures under held families.
+FAMILIAR, STRANGE = 0.8, 0.98
 BANKS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -65,7 +68,9 @@ def make_kits(learner: Learner, episodes: Any, seed: int) -> Kits:
     history = collect_prior_episodes(learner, sources, PRIOR_EPISODES, rng)
     with torch.enable_grad():
         prior = train_prior(history, seed)
-    kit = Kit(learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features))
+    kit = Kit(
+        learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features, FAMILIAR, STRANGE)
+    )
     return Kits(kit, banks, _pool(learner, episodes, rng), codes, features)
 
 

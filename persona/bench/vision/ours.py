@@ -28,8 +28,9 @@ Reply = Callable[[Array], Array]
 class Options:
     """How a row runs. `reply` is what the cloud makes of a code; `delay` in windows; `guard` follows jumps.
 
-    `memory` is how many windows of one domain a sketch is made of. `local` False leaves out what the device works out
-    by itself, `learned` False what the cloud says.
+    `memory` is how many windows of one domain a sketch is made of. `gated` turns the learned edit down where the sketch
+    is unlike those of training. `local` False leaves out what the device works out by itself, `learned` False what the
+    cloud says.
     """
 
     reply: Reply = field(default=lambda code: code)
@@ -37,13 +38,14 @@ class Options:
     guard: bool = True
     prior: bool = True
     memory: int = 4
+    gated: bool = True
     local: bool = True
     learned: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Kit:
-    """What a device holds beside the learner: sketch, jump test, prototypes, prior term and its gate."""
+    """What a device holds beside the learner: sketch, jump test, prototypes, the prior term, and the gate of both."""
 
     learner: Learner
     sketch: SketchSpec
@@ -150,14 +152,18 @@ class Persona:
     def _edit(self, code: Array, sketch: Sketch) -> Deltas:
         means = torch.from_numpy((sketch.moments / max(sketch.count, 1)).astype(np.float32)).unsqueeze(0)
         codes = torch.from_numpy(code).unsqueeze(0) if self._options.learned else None
-        return self._kit.learner.compose(codes, means if self._options.local else None)
+        strengths = torch.tensor([self._familiarity(sketch)]) if self._options.gated else None
+        return self._kit.learner.compose(codes, means if self._options.local else None, strengths)
+
+    def _familiarity(self, sketch: Sketch) -> float:
+        return self._kit.gate.weight(sketch.features(self._kit.sketch))
 
     def _with_prior(self, state: PriorState, logits: Tensor, sketch: Sketch) -> tuple[PriorState, Tensor]:
         if not self._options.prior:
             return state, logits
         rows = logits.numpy()
         after = state.after(rows)
-        weight = np.float32(self._kit.gate.weight(sketch.features(self._kit.sketch)))
+        weight = np.float32(self._familiarity(sketch))
         return after, logits + torch.from_numpy(self._kit.prior.bias(class_features(after, rows)) * weight)
 
 

@@ -27,13 +27,13 @@ class Plan:
     backbone: str = "cnn-bn"
     train_seeds: tuple[int, ...] = TRAIN_SEEDS
     stream_seeds: tuple[int, ...] = TEST_SEEDS
-    devices: int = 100
+    devices: int = 34
     windows: int = 3
     window_size: int = 32
     base_steps: int = 600
-    steps: int = 2400
-    peer_steps: int = 3600
-    ablation_steps: int = 1000
+    steps: int = 1500
+    peer_steps: int = 2300
+    ablation_steps: int = 600
 
     def __post_init__(self) -> None:
         sizes = (self.devices, self.windows, self.window_size, self.base_steps, self.steps, self.peer_steps)

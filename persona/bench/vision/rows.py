@@ -182,11 +182,22 @@ def traffic_of(name: str, trained: Trained, window: Tensor) -> Traffic:
     return Traffic()
 
 
-# Rows that take many passes a window: they are run on the first stream seed alone.
-SLOW = ("cotta", "foa", "cema")
+# Rows that take many passes a window: they are run on the first stream seed alone, and in two settings.
+SLOW = ("cotta", "foa", "cema", "finetune")
+WHOLE = ("iid-seen", "skew-seen")
+KEY = ("persona", "persona-no-prior", "persona-k16", "persona-k64", "local-part-alone")
+FEW = ("static", "alpha-bn", "persona")
 
 
-def default_rows() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the rows of a whole run: those of all streams, and the slow ones."""
-    every = (*catalog.names("methods"), *TRAINED_PEERS, *CONTROLS, *OURS)
-    return tuple(row for row in every if row not in SLOW), tuple(row for row in every if row in SLOW)
+def rows_of(setting: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the rows of a setting where none are named: those of all streams, and those of the first seed alone.
+
+    All of them under seen shifts; every fast peer, every control and the main ones of ours elsewhere; three where
+    devices meet a single family.
+    """
+    if setting.startswith("family-"):
+        return FEW, ()
+    fast = tuple(row for row in (*catalog.names("methods"), *TRAINED_PEERS) if row not in SLOW)
+    if setting in WHOLE:
+        return (*fast, *CONTROLS, *OURS), SLOW
+    return (*fast, *CONTROLS, *KEY), ()

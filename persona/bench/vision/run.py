@@ -46,12 +46,12 @@ def run(job: Job, workers: int, told: Told) -> None:
     spread(_net, nets, workers).finish("training: every net", steps, told)
     spread(_kit, [(job, seed) for seed in seeds], workers).finish("banks, jump test, prior term", len(seeds), told)
     stored = read_unit(job.folder / "settings.json").get("rows", {})
-    tuned = [(job, row) for row in TUNED if row in (*job.rows, *job.slow_rows) and row not in stored]
+    tuned = [(job, row) for row in TUNED if row in job.every_row() and row not in stored]
     spread(_tune, tuned, workers).finish("tuning peers on validation streams", len(tuned), told)
     spread(_stream, [(job, unit) for unit in units], workers).finish(
         "streams", sum(len(job.missing(unit)) for unit in units), told
     )
-    uncounted = [row for row in (*job.rows, *job.slow_rows) if row not in read_costs(job.folder)]
+    uncounted = [row for row in job.every_row() if row not in read_costs(job.folder)]
     spread(_count, [(job, uncounted)] if uncounted else [], 1).finish("costs", len(uncounted), told)
 
 
