@@ -88,7 +88,7 @@ def test_a_changed_backbone_is_noticed(run: Run, tmp_path: Path) -> None:
         ({"editable": ("nothing*",)}, SHAPE, "nothing"),
         ({"encoder": "images", "backbone": "tests.nets:PlainNet", "editable": ("*",)}, (6,), "use encoder 'sketch'"),
         ({}, (3, 28, 28), "does not run on float32 samples of shape"),
-        ({"encoder": "sounds"}, SHAPE, "sketch or images"),
+        ({"encoder": "sounds"}, SHAPE, "sketch, images or both"),
     ],
 )
 def test_what_cannot_be_built_is_told_before_training(
