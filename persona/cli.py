@@ -68,14 +68,21 @@ def train(
     task: Task = "vision",
     data: Data = None,
     backbone: Annotated[
-        str | None, typer.Option(help="cnn-bn, cnn-gn, or module:callable. Default: the task's.")
+        str | None,
+        typer.Option(help="cnn-bn, cnn-gn, resnet-8, mobilenet-v3-small, or module:callable. Default: the task's."),
     ] = None,
     editable: Annotated[list[str] | None, typer.Option(help="Pattern of layers to edit; repeat for several.")] = None,
-    encoder: Annotated[Literal["sketch", "images"], typer.Option(help="What the adapter reads.")] = "sketch",
+    encoder: Annotated[Literal["sketch", "images", "both"], typer.Option(help="What the adapter reads.")] = "sketch",
+    grid: Annotated[int, typer.Option(min=0, help="Sketch the input picture on so many cells a side; 0: not.")] = 0,
+    code: Annotated[int, typer.Option(min=2, help="Numbers of a code.")] = 16,
     transfer: Annotated[
-        Literal["shared", "autoregressive"], typer.Option(help="One code for all layers, or one a layer.")
+        Literal["shared", "autoregressive", "stacked", "attention", "none"],
+        typer.Option(help="One code for all layers, or one a layer in one of four ways."),
     ] = "shared",
-    decoder: Annotated[Literal["kernel", "dense"], typer.Option(help="Low rank by construction, or full.")] = "kernel",
+    decoder: Annotated[
+        Literal["kernel", "basis", "dense"], typer.Option(help="Low rank by construction, or whole weights.")
+    ] = "kernel",
+    rank: Annotated[int, typer.Option(min=1, help="Rank of a kernel decoder.")] = 4,
     base: Annotated[Literal["joint", "frozen"], typer.Option(help="Train the base along, or leave it.")] = "joint",
     base_steps: Annotated[int, typer.Option(min=1, help="Steps of the base alone.")] = 500,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the adapter.")] = 950,
@@ -94,7 +101,7 @@ def train(
 
     world = _task(task, data)
     patterns = tuple(editable or world.editable)
-    recipe = Recipe(backbone or world.backbone, patterns, encoder, transfer=transfer, decoder=decoder)
+    recipe = Recipe(backbone or world.backbone, patterns, encoder, code, transfer, decoder, rank, grid=grid)
     recipe.try_out(world.input_shape)  # what cannot be built is told now, not after the training
     check_writable(out)
     with phases() as progress:
