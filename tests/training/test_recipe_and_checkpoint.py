@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from persona.errors import SpecError, TrainingError
+from persona.model.renorm import Renorm
 from persona.training.centres import Centres
 from persona.training.checkpoint import Run, load_run, save_run
 from persona.training.recipe import Recipe
@@ -101,3 +102,74 @@ def test_what_cannot_be_built_is_told_before_training(
 def test_a_recipe_of_another_release_is_refused() -> None:
     with pytest.raises(TrainingError, match="fields"):
         Recipe.from_json({**Recipe().to_json(), "colour": "blue"})
+
+
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("local", [False, True])
+def test_blindness_and_the_local_part_come_back(run: Run, tmp_path: Path, blind: bool, local: bool) -> None:
+    renorm = Renorm(run.learner.model) if local else None
+    if renorm is not None:
+        torch.nn.init.normal_(renorm.logits)
+    learner = dataclasses.replace(run.learner, blind=blind, renorm=renorm)
+    learner.model.eval()
+    save_run(tmp_path, dataclasses.replace(run, learner=learner))
+    again = load_run(tmp_path).learner
+    assert again.blind is blind
+    assert (again.renorm is None) is not local
+    with torch.no_grad():
+        seen = learner.see(torch.rand(2, 4, *SHAPE))
+        deltas, found = learner.deltas(seen.codes, seen.means), again.deltas(seen.codes, seen.means)
+    assert all(torch.equal(found[name], delta) for name, delta in deltas.items())
+
+
+def test_a_run_of_an_earlier_release_is_not_blind(run: Run, tmp_path: Path) -> None:
+    save_run(tmp_path, run)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    del facts["blind"]
+    for name in ("classes", "channels", "grid", "rho", "noise"):
+        del facts["recipe"][name]
+    (tmp_path / "run.json").write_text(json.dumps(facts))
+    again = load_run(tmp_path)
+    assert not again.learner.blind
+    assert again.recipe == run.recipe
+
+
+def test_recipes_come_back_whole_and_old_ones_with_todays_defaults() -> None:
+    recipe = Recipe("cnn-gn", ("head",), "both", 8, "none", "basis", 2, 0.5, 7, 0.25, 5, 3)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert Recipe.from_json({"backbone": "cnn-gn", "editable": ["head"]}) == Recipe("cnn-gn", ("head",))
+    for incomplete in ({"backbone": "cnn-bn"}, {"editable": ["head"]}, {}):
+        with pytest.raises(TrainingError, match="fields"):
+            Recipe.from_json(incomplete)
+
+
+def test_what_a_recipe_says_is_what_is_built() -> None:
+    recipe = Recipe(rho=0.5, grid=7, noise=0.25, classes=5, channels=3)
+    base = recipe.build_base()
+    model = recipe.build_model(base, (3, 28, 28))
+    assert base(torch.zeros(2, 3, 28, 28)).shape == (2, 5)
+    assert model.tap_specs[0].channels == 3 * 7 * 7
+    assert recipe.build_adapter(model).encoder.noise == 0.25
+    plain = dataclasses.replace(recipe, rho=1.0).build_model(base, (3, 28, 28))
+    for half, whole in zip(model.spec.tensors, plain.spec.tensors, strict=True):
+        assert half.bound == pytest.approx(whole.bound / 2)
+
+
+@pytest.mark.parametrize("encoder", ["sketch", "images", "both"])
+def test_every_encoder_can_be_built_tried_and_read_again(tmp_path: Path, encoder: str) -> None:
+    recipe = Recipe(encoder=encoder, classes=4, grid=7)  # type: ignore[arg-type]
+    recipe.try_out(SHAPE)
+    base = recipe.build_base()
+    model = recipe.build_model(base, SHAPE).eval()
+    width = model.n_features
+    learner = Learner(model, recipe.build_adapter(model).eval(), torch.zeros(width), torch.ones(width), Centres(1))
+    assert learner.adapter.context == {"images": "samples"}.get(encoder, encoder)
+    save_run(tmp_path, Run(recipe, learner, base, {}))
+    x = torch.rand(2, 4, *SHAPE)
+    with torch.no_grad():
+        assert torch.equal(load_run(tmp_path).learner.see(x).codes, learner.see(x).codes)
+
+
+def test_a_grid_that_does_not_divide_is_told_before_training() -> None:
+    with pytest.raises(SpecError, match="does not divide into 5 × 5 cells"):
+        Recipe(grid=5).try_out(SHAPE)

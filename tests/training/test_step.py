@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,15 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from persona.model import raw_features, standardise
+from persona.model.renorm import Renorm
 from persona.tasks.base import EpisodeBatch
 from persona.training import Learner, LossWeights
 from persona.training.centres import Centres
-from persona.training.step import adapter_loss, relative_size, to_tensors
-from tests.adapters.building import trained
+from persona.training.step import adapter_loss, draw_strengths, likeness, relative_size, to_tensors
+from tests.adapters.building import adapter_for, backbone_model, trained
 from tests.training.known import Angles
 
 WORLD = Angles(tasks=3, support=5, query=7)
-ONLY_TASK = LossWeights(unedited=0.0, prototype_share=0.0, size=0.0)
+ONLY_TASK = LossWeights(unedited=0.0, prototype_share=0.0, size=0.0, spread=0.0)
 
 
 class Dice(np.random.Generator):
@@ -63,7 +66,7 @@ def test_the_loss_is_that_of_each_device_under_its_own_edit(dice: Dice, query: b
     losses = [by_hand(made, batch(), device, query=query) for device in range(3)]
     edited, unedited = (torch.stack(parts).mean() for parts in zip(*losses, strict=True))
     torch.testing.assert_close(adapter_loss(made, batch(), ONLY_TASK, dice)[0], edited)
-    both = LossWeights(unedited=0.5, prototype_share=0.0, size=0.0)
+    both = replace(ONLY_TASK, unedited=0.5)
     torch.testing.assert_close(adapter_loss(made, batch(), both, dice)[0], edited + 0.5 * unedited)
 
 
@@ -80,7 +83,7 @@ def test_the_size_of_an_edit_is_relative_to_its_bounds() -> None:
     deltas = {tensor.name: torch.full((2, *tensor.shape), tensor.bound / 2) for tensor in made.model.spec.tensors}
     assert float(relative_size(made.model, deltas)) == pytest.approx(0.25)
     plain = adapter_loss(made, batch(), ONLY_TASK, QUERY)[0]
-    sized = adapter_loss(made, batch(), LossWeights(unedited=0.0, prototype_share=0.0, size=2.0), QUERY)[0]
+    sized = adapter_loss(made, batch(), replace(ONLY_TASK, size=2.0), QUERY)[0]
     size = relative_size(made.model, made.adapter.decoder(adapter_loss(made, batch(), ONLY_TASK, QUERY)[1]))
     torch.testing.assert_close(sized, plain + 2 * size)
 
@@ -104,7 +107,7 @@ def test_prototypes_take_the_place_of_some_edits() -> None:
     made = learner()
     made.centres = Centres(2, rate=0.0)
     made.centres.update(torch.stack([torch.zeros(1, 8), torch.ones(1, 8)]))
-    every = LossWeights(unedited=0.0, prototype_share=1.0, size=0.0)
+    every = replace(ONLY_TASK, prototype_share=1.0)
     loss, codes = adapter_loss(made, batch(), every, QUERY)
     assert made.centres.values is not None
     deltas = made.adapter.decoder(made.centres.values[made.centres.nearest(codes)])
@@ -138,3 +141,103 @@ def test_arrays_become_tensors_that_modules_and_losses_take(
     x, y = to_tensors(np.ones((3, 4), samples)[:, ::2], np.ones(3, labels)[::-1])
     assert (x.dtype, y.dtype) == wanted
     assert (x.shape, y.shape) == ((3, 2), (3,))
+
+
+def along(*degrees: float) -> Tensor:
+    """Return codes (B, 1, 2) of different lengths that point somewhere."""
+    angles = torch.tensor(degrees).deg2rad()
+    lengths = torch.arange(1.0, len(degrees) + 1)[:, None]
+    return (lengths * torch.stack([angles.cos(), angles.sin()], dim=1)).unsqueeze(1)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "wanted"),
+    [((20, 20, 20), 1.0), ((0, 180), 1.0), ((10, 100), 0.0), ((0, 60), 0.25), ((0, 60, 90), (0.25 + 0 + 0.75) / 3)],
+)
+def test_likeness_is_the_mean_squared_cosine_of_pairs(degrees: tuple[float, ...], wanted: float) -> None:
+    assert float(likeness(along(*degrees))) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_codes_of_even_directions_have_the_least_likeness() -> None:
+    codes = torch.randn(600, 2, 3, generator=torch.Generator().manual_seed(0))
+    assert float(likeness(codes)) == pytest.approx(1 / 6, rel=0.05)
+
+
+def test_the_loss_keeps_codes_apart_where_there_are_several() -> None:
+    made = learner()
+    plain, codes = adapter_loss(made, batch(), ONLY_TASK, QUERY)
+    spread = adapter_loss(made, batch(), replace(ONLY_TASK, spread=3.0), QUERY)[0]
+    torch.testing.assert_close(spread, plain + 3 * likeness(codes))
+    alone = Angles(tasks=1, support=5, query=7).sample(np.random.default_rng(0))
+    losses = [adapter_loss(made, alone, replace(ONLY_TASK, spread=s), QUERY)[0] for s in (0.0, 3.0)]
+    assert torch.equal(*losses)
+
+
+def test_a_share_of_the_edits_is_of_partial_strength() -> None:
+    assert draw_strengths(3, 0.0, np.random.default_rng(0)) is None
+    found = draw_strengths(4000, 0.25, np.random.default_rng(0))
+    assert found is not None
+    assert (found.dtype, found.shape) == (torch.float32, (4000,))
+    partial = found[found < 1]
+    assert len(partial) / 4000 == pytest.approx(0.25, abs=0.03)
+    assert float(partial.mean()) == pytest.approx(0.5, abs=0.03)
+    assert float(partial.min()) >= 0
+
+
+def test_the_loss_runs_edits_at_their_strengths() -> None:
+    """Every roll is 0.9 of a share of 0.95: the query is another window, and every edit has strength 0.9."""
+    made = learner()
+    found, codes = adapter_loss(made, batch(), replace(ONLY_TASK, partial_share=0.95), QUERY)
+    query, query_y = to_tensors(batch().query, batch().query_labels)
+    deltas = {name: 0.9 * delta for name, delta in made.adapter.decoder(codes).items()}
+    wanted = F.cross_entropy(made.model(query.flatten(0, 1), deltas).logits, query_y.flatten())
+    torch.testing.assert_close(found, wanted)
+
+
+def pictured() -> tuple[Learner, Tensor, Tensor]:
+    """Return a learner with a local part, and the codes and mean moments of two windows of pictures."""
+    model = backbone_model("cnn-bn")
+    adapter = trained(adapter_for(model)).eval()
+    width = model.n_features
+    made = Learner(model, adapter, torch.zeros(width), torch.ones(width), Centres(2), renorm=Renorm(model))
+    seen = made.see(torch.rand(2, 5, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
+    return made, seen.codes.detach(), seen.means.detach()
+
+
+def test_an_edit_is_what_the_codes_say_at_a_strength_and_the_local_part_whole() -> None:
+    made, codes, means = pictured()
+    assert made.renorm is not None
+    learned, local = made.adapter.decoder(codes), made.renorm(made.model, means)
+    strengths = torch.tensor([0.25, 1.0])
+    found = made.compose(codes, means, strengths)
+    assert found.keys() == learned.keys() > local.keys()
+    for name, delta in found.items():
+        wanted = learned[name] * strengths.reshape(-1, *[1] * (delta.ndim - 1)) + local.get(name, torch.zeros(()))
+        torch.testing.assert_close(delta, wanted)
+    assert all(torch.equal(made.deltas(codes, means, strengths)[name], delta) for name, delta in found.items())
+
+
+def test_either_part_of_an_edit_may_be_left_out() -> None:
+    made, codes, means = pictured()
+    assert made.renorm is not None
+    learned, local = made.adapter.decoder(codes), made.renorm(made.model, means)
+    for found, wanted in (
+        (made.compose(codes, None), learned),
+        (made.compose(None, means), local),
+        (made.compose(None, means, torch.zeros(2)), local),
+        (replace(made, renorm=None).compose(codes, means), learned),
+        (made.compose(None, None), {}),
+    ):
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], delta) for name, delta in wanted.items())
+    none = made.compose(codes, means, torch.zeros(2))
+    assert all(torch.equal(none[name], local[name]) if name in local else not none[name].any() for name in none)
+
+
+def test_a_blind_learner_has_one_code_for_everybody() -> None:
+    made = replace(learner(), blind=True)
+    support, _ = to_tensors(batch().support, batch().support_labels)
+    codes = made.see(support).codes
+    assert torch.equal(codes, made.adapter.codes(torch.zeros(3, made.model.n_features)))
+    sighted = replace(made, blind=False).see(support).codes
+    assert not torch.allclose(sighted[0], sighted[1])
