@@ -119,3 +119,16 @@ def test_a_sketch_is_limited_as_devices_limit_theirs() -> None:
     encoder = SketchEncoder(4, width=16)
     wild = torch.tensor([[math.nan, math.inf, -math.inf, 1e30]])
     assert torch.equal(encoder(wild), encoder(torch.tensor([[0.0, 16.0, -16.0, 16.0]])))
+
+
+def test_noise_is_added_to_a_sketch_only_while_training() -> None:
+    """Behind a layer that passes features on as they are, what was added can be seen."""
+    torch.manual_seed(0)
+    encoder, features = SketchEncoder(4, width=4, noise=0.5), torch.full((4000, 4), 3.0)
+    encoder.net = torch.nn.Identity()
+    added = encoder(features) - features
+    assert float(added.std()) == pytest.approx(0.5, rel=0.05)
+    assert float(added.mean()) == pytest.approx(0, abs=0.02)
+    assert torch.equal(encoder.eval()(features), features)
+    quiet = SketchEncoder(4, width=4).train()
+    assert torch.equal(quiet(features), quiet.eval()(features))

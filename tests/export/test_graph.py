@@ -53,12 +53,12 @@ class Exported:
         return rng.normal(size=(count, *self.model.input_shape)).astype(np.float32)
 
 
-def lived_in(net: nn.Module) -> EditableModel:
+def lived_in(net: nn.Module, grid: int = 0) -> EditableModel:
     """Return a backbone that has seen a few batches, with layers of every kind edited."""
     torch.manual_seed(0)
     for _ in range(3):
         net(torch.rand(16, 1, 20, 20) + 0.5)
-    return EditableModel(net, ["conv2", "norm*", "head"], torch.zeros(2, 1, 20, 20)).eval()
+    return EditableModel(net, ["conv2", "norm*", "head"], torch.zeros(2, 1, 20, 20), grid=grid).eval()
 
 
 MODELS = {
@@ -66,6 +66,7 @@ MODELS = {
     "cnn-gn": lambda: lived_in(cnn_gn()),
     "no-norms": lambda: nets.editable(nets.PlainNet),
     "pictures": lambda: nets.editable(nets.PictureNet),
+    "pictures-on-a-grid": lambda: lived_in(cnn_bn(), grid=5),
     "sequences": lambda: nets.editable(nets.SequenceNet),
 }
 

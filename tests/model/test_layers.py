@@ -193,3 +193,23 @@ def test_layers_compute_in_the_precision_of_their_weights() -> None:
         layer = lived_in(name).double()
         weights = weights_per_device(layer, ("weight",))
         assert run(made_editable(layer), weights, batch(name).double()).dtype == torch.float64, name
+
+
+@pytest.mark.parametrize("edited", [("weight",), ("bias",), ("weight", "bias")])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_folded_batch_norm_is_torchs_own_with_each_devices_scale_and_shift(
+    edited: tuple[str, ...], offset: float
+) -> None:
+    """In evaluation mode statistics, scale and shift go into one pass, whose rounding grows with the mean."""
+    layer = lived_in("batch-norm")
+    assert isinstance(layer, nn.BatchNorm2d)
+    layer.running_mean.add_(offset)  # type: ignore[union-attr]
+    x, weights = batch("batch-norm") + offset, weights_per_device(layer, edited)
+    found = run(made_editable(layer), weights, x)
+    for device, own in enumerate(x.double().chunk(DEVICES)):
+        oracle = copy.deepcopy(layer).double()
+        with torch.no_grad():
+            for name, value in weights.items():
+                oracle.get_parameter(name).copy_(value[device])
+        part = found[device * SAMPLES : (device + 1) * SAMPLES]
+        torch.testing.assert_close(part, oracle(own).float(), atol=1e-5 * (1 + offset), rtol=1e-5)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from persona.errors import SpecError
 from persona.model import EditableModel
+from persona.model.features import raw_features, standardise
 from persona.model.taps import Tap, tap_moments
-from persona.sketch import TapSpec
+from persona.sketch import Sketch, SketchSpec, TapSpec
 from tests.nets import PictureNet, PlainNet, SequenceNet, TiedNet, editable, inputs, random_deltas
 
 
@@ -135,3 +136,51 @@ def test_a_tap_needs_one_row_a_sample_and_says_what_to_do() -> None:
     deltas = random_deltas(model.spec, 2)
     alone = model(x[2:], {name: delta[1] for name, delta in deltas.items()}).logits
     torch.testing.assert_close(model(x, deltas).logits[2:], alone)
+
+
+def test_moments_on_a_grid_are_those_of_cells() -> None:
+    """A picture of 4 × 4 in 2 × 2 cells: the first row of cells has the means 2.5 and 4.5, the second 10.5 and 12.5."""
+    picture = torch.arange(16.0).reshape(1, 1, 4, 4)
+    means = [2.5, 4.5, 10.5, 12.5]
+    found = tap_moments(Tap("t", 1, 2, grid=2), torch.cat([picture, 10 * picture], dim=1))
+    wanted = [*means, *(10 * m for m in means), *(m**2 for m in means), *(100 * m**2 for m in means)]
+    torch.testing.assert_close(found, torch.tensor([wanted]))
+    assert Tap("t", 1, 2, grid=2).channels(picture) == 4
+
+
+def test_a_grid_taps_the_picture_before_everything_else() -> None:
+    x = inputs(PictureNet, 4)[..., :6, :6]
+    model = EditableModel(PictureNet(), ["*"], x[:2], grid=3)
+    assert model.tap_specs == (TapSpec("stem", 2 * 9), TapSpec("bn", 8), TapSpec("gn", 8), TapSpec("head", 8, 1))
+    assert model.n_features == 2 * (18 + 8 + 8) + 8 + 3
+    moments = model(x).moments
+    cells = torch.nn.functional.avg_pool2d(x, 2).flatten(1)
+    torch.testing.assert_close(moments[:, :36], torch.cat([cells, cells.square()], dim=1))
+    plain = EditableModel(model.module, ["bn", "gn", "head"], x[:2])
+    torch.testing.assert_close(moments[:, 36:], plain(x).moments)
+
+
+def test_on_a_grid_of_one_a_cell_is_the_whole_picture() -> None:
+    x = inputs(PictureNet, 3)
+    means = x.mean(dim=(2, 3))
+    found = tap_moments(Tap("t", 1, 2, grid=1), x)
+    torch.testing.assert_close(found, torch.cat([means, means.square()], dim=1))
+
+
+@pytest.mark.parametrize(("kind", "grid"), [(PictureNet, 2), (PictureNet, 7), (PlainNet, 2), (SequenceNet, 2)])
+def test_a_grid_that_does_not_divide_is_refused(kind: type[nn.Module], grid: int) -> None:
+    with pytest.raises(SpecError, match=rf"does not divide into {grid} × {grid} cells; .* or 0 for none"):
+        EditableModel(kind(), ["head"], inputs(kind, 2), grid=grid)
+
+
+def test_devices_and_training_make_the_same_features_of_a_grid() -> None:
+    x = inputs(PictureNet, 12)[..., :6, :6]
+    model = EditableModel(PictureNet(), ["*"], x[:2], grid=3).eval()
+    with torch.no_grad():
+        logits, moments = model(x)
+        raw = raw_features(model.tap_specs, moments.reshape(2, 6, -1), logits.reshape(2, 6, -1))
+    center, scale = raw.mean(dim=0), raw.std(dim=0) + 0.1
+    spec = SketchSpec(model.tap_specs, model.n_classes, center.numpy(), scale.numpy())
+    for window, wanted in zip((slice(0, 6), slice(6, 12)), standardise(raw, center, scale), strict=True):
+        found = Sketch.of(spec, moments[window].numpy(), logits[window].numpy()).features(spec)
+        torch.testing.assert_close(torch.from_numpy(found), wanted, atol=1e-5, rtol=1e-4)
