@@ -20,9 +20,12 @@ from persona.bank import Bank
 from persona.container import SIZE_LIMIT_BYTES, pack, unpack
 from persona.decoder import Decoder
 from persona.edit import Array
-from persona.errors import BundleError, PersonaError
+from persona.errors import BundleError, PersonaError, SpecError
 from persona.files import write_together
+from persona.gate import SketchGate
 from persona.jump import JumpSpec
+from persona.prior import PriorNet
+from persona.renorm import Renorm, RenormLayer
 from persona.sketch import SketchSpec
 from persona.spec import ModelSpec
 from persona.wire import REQUEST_LIMIT_BYTES
@@ -35,6 +38,8 @@ SUPPORT_LIMIT = 4096
 
 # Every array of a bundle is float32, but for these.
 _DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64"}
+# Parts that a bundle may lack; their arrays stand under these.
+_OPTIONAL = ("renorm/", "gate/", "prior/")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,9 @@ class Bundle:
     `graph` an ONNX model: inputs ``x`` (N, *input_shape) float32 and one per editable tensor; outputs ``logits`` (N, C)
     and ``moments`` (N, M). `weights` the base values of the editable tensors. `context` what the adapter reads
     ("sketch" or "samples"), `support` of how many samples at least, at most. `about` free facts for people.
+
+    What a device may do by itself beside that, None where it does not: `renorm` adds what its own sketch says to every
+    edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits.
     """
 
     graph: bytes
@@ -56,11 +64,15 @@ class Bundle:
     context: str = "sketch"
     support: tuple[int, int] = (8, 32)
     about: Mapping[str, Any] = field(default_factory=dict)
+    renorm: Renorm | None = None
+    gate: SketchGate | None = None
+    prior: PriorNet | None = None
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
         """BundleError where the parts do not belong together."""
         self._check_weights()
+        self._check_optional()
         if self.bank.code_shape != self.decoder.code_shape:
             raise BundleError(
                 f"a bundle's bank has codes {self.bank.code_shape}, its decoder {self.decoder.code_shape}"
@@ -101,6 +113,16 @@ class Bundle:
             if not np.isfinite(self.weights[tensor.name]).all():
                 raise BundleError(f"a bundle's weight {tensor.name!r} has entries that are not finite; train anew")
 
+    def _check_optional(self) -> None:
+        for layer in () if self.renorm is None else self.renorm.layers:
+            _check_renormalised(layer, self.sketch, self.weights)
+        if self.gate is not None and self.gate.center.size != self.sketch.n_features:
+            raise BundleError(
+                f"a bundle's gate reads {self.gate.center.size} features, its sketch has {self.sketch.n_features}"
+            )
+        if self.prior is not None and not self.sketch.n_classes:
+            raise BundleError("a bundle has a prior term, but its sketch has no classes; leave the prior out")
+
     @property
     def spec(self) -> ModelSpec:
         """The editable tensors."""
@@ -130,6 +152,9 @@ class Bundle:
             **{f"weights/{name}": value for name, value in self.weights.items()},
             **{f"decoder/{name}": value for name, value in self.decoder.to_arrays().items()},
             **{f"bank/{name}": value for name, value in self.bank.to_arrays().items()},
+            **({} if self.renorm is None else {f"renorm/{n}": v for n, v in self.renorm.to_arrays().items()}),
+            **({} if self.gate is None else {f"gate/{n}": v for n, v in self.gate.to_arrays().items()}),
+            **({} if self.prior is None else {f"prior/{n}": v for n, v in self.prior.to_arrays().items()}),
         }
 
     @classmethod
@@ -156,17 +181,19 @@ class Bundle:
         rows, width = (int(n) for n in facts["code_shape"])
         low, high = (int(n) for n in facts["support"])
         jump = facts["jump"]
+        sketch = SketchSpec.from_json(facts["sketch"], arrays["sketch/center"], arrays["sketch/scale"])
         return cls(
             graph=arrays["graph.onnx"].tobytes(),
             weights=_within(arrays, "weights/"),
             decoder=Decoder.from_arrays(spec, (rows, width), _within(arrays, "decoder/")),
             bank=Bank.from_arrays(_within(arrays, "bank/"), int(facts["bank_version"])),
-            sketch=SketchSpec.from_json(facts["sketch"], arrays["sketch/center"], arrays["sketch/scale"]),
+            sketch=sketch,
             jump=JumpSpec(arrays["jump/noise"], float(jump["threshold"]), int(jump["window"])),
             input_shape=tuple(int(n) for n in facts["input_shape"]),
             context=str(facts["context"]),
             support=(low, high),
             about=dict(facts["about"]),
+            **_optional_parts(sketch, arrays),
             fingerprint=fingerprint,
         )
 
@@ -248,6 +275,35 @@ def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
             raise BundleError(f"array {name!r} of a bundle is {array.dtype}; wanted {wanted}: export it anew")
         if not array.size:
             raise BundleError(f"array {name!r} of a bundle is empty, of shape {array.shape}; export it anew")
+        if name.startswith(_OPTIONAL) and not np.isfinite(array).all():  # in their padding too
+            raise BundleError(f"array {name!r} of a bundle has entries that are not finite; export it anew")
+
+
+def _optional_parts(sketch: SketchSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """Return renorm, gate and prior; None for each that has no array."""
+    renorm, gate, prior = (_within(arrays, prefix) for prefix in _OPTIONAL)
+    channels = {tap.name: tap.channels for tap in sketch.taps if tap.order == 2}
+    return {
+        "renorm": Renorm.from_arrays(renorm, channels) if renorm else None,
+        "gate": SketchGate.from_arrays(gate) if gate else None,
+        "prior": PriorNet.from_arrays(prior) if prior else None,
+    }
+
+
+def _check_renormalised(layer: RenormLayer, sketch: SketchSpec, weights: Mapping[str, Array]) -> None:
+    """A layer must be tapped, and its scale and shift editable; the scale that it knows is the base weight."""
+    try:
+        Renorm((layer,)).check(sketch)
+    except SpecError as error:
+        raise BundleError(f"a bundle's {error}") from error
+    weight, bias = (weights.get(f"{layer.name}.{part}") for part in ("weight", "bias"))
+    if weight is None or bias is None or not weight.shape == bias.shape == layer.scale.shape:
+        raise BundleError(
+            f"a bundle renormalises {layer.name!r}, but does not edit its weight and bias of shape "
+            f"{layer.scale.shape}; leave the layer out, or make it editable"
+        )
+    if not np.array_equal(weight, layer.scale):
+        raise BundleError(f"a bundle renormalises {layer.name!r} with another scale than its weight; export it anew")
 
 
 def _within(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -136,6 +136,15 @@ class PriorNet:
         out = (x @ self.arrays["w3"] + self.arrays["b3"])[..., 0]
         return np.asarray(out - out.mean(axis=-1, keepdims=True), np.float32)
 
+    def to_arrays(self) -> dict[str, Array]:
+        """Return the three layers' weights and biases by name, float32."""
+        return {name: self.arrays[name] for name in _NAMES}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> PriorNet:
+        """Read what `to_arrays` wrote; SpecError where arrays are missing or do not fit."""
+        return cls({name: np.asarray(arrays[name], np.float32) for name in _NAMES if name in arrays})
+
 
 def _whole_rows(logits: npt.ArrayLike, n_classes: int) -> Float64:
     rows = np.asarray(logits, np.float64)
