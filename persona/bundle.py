@@ -283,8 +283,9 @@ def _optional_parts(sketch: SketchSpec, arrays: Mapping[str, npt.NDArray[Any]]) 
     """Return renorm, gate and prior; None for each that has no array."""
     renorm, gate, prior = (_within(arrays, prefix) for prefix in _OPTIONAL)
     channels = {tap.name: tap.channels for tap in sketch.taps if tap.order == 2}
+    ordered = {name: renorm[name] for name in (*channels, *renorm) if name in renorm}  # as the taps stand, not the file
     return {
-        "renorm": Renorm.from_arrays(renorm, channels) if renorm else None,
+        "renorm": Renorm.from_arrays(ordered, channels) if renorm else None,
         "gate": SketchGate.from_arrays(gate) if gate else None,
         "prior": PriorNet.from_arrays(prior) if prior else None,
     }

@@ -9,9 +9,11 @@ import numpy as np
 
 from persona.bundle import Bundle
 from persona.device.guard import shadow_trial
+from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
 from persona.device.status import ApplyTime
-from persona.edit import Array
+from persona.edit import Array, Edit
+from persona.sketch import Sketch
 
 
 @dataclass(frozen=True)
@@ -32,24 +34,31 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Makes candidates for one device. `clock` times the parts."""
+    """Makes candidates for one device. `local` is what it adds by itself; `clock` times the parts."""
 
     bundle: Bundle
     model: DeviceModel
+    local: LocalPart
     clock: Callable[[], float]
 
-    def make(self, prototype: int, residual: Array | None, x: Array) -> Candidate:
+    def make(self, prototype: int, residual: Array | None, sketch: Sketch, x: Array) -> Candidate:
         """Return the candidate of a prototype, and perhaps a residual code (n, d), tried on samples x.
 
+        The sketch is what the code was made from: it says how much of the code's edit holds, and what the device adds.
         WireError where the bank has no such prototype or the code does not fit; EditError where the edit does not fit
         the model or fails its trial.
         """
         start = self.clock()
         with np.errstate(over="ignore", invalid="ignore"):  # a code beyond all bounds is for the check to refuse
             edit = self.bundle.decoder.decode(self.bundle.bank.compose(prototype, residual))
+        edit, own = self._held_back(edit, sketch), self.local.deltas(sketch)
         decoded = self.clock()
-        weights = self.model.weights(edit)
+        weights = self.model.weights(edit, own)
         checked = self.clock()
         logits = shadow_trial(self.model, weights, x)
         name = f"prototype {prototype}" + ("" if residual is None else " + residual")
         return Candidate(name, weights, logits, (start, decoded, checked, self.clock()))
+
+    def _held_back(self, edit: Edit, sketch: Sketch) -> Edit:
+        strength = self.local.strength(sketch)
+        return edit if strength == 1.0 else edit.scale(strength)

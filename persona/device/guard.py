@@ -51,10 +51,11 @@ class JumpTest:
             return "first"
         return "jump" if self._jump.jumped(self._spec, before, self._closed) else "within"
 
-    def restart(self, moments: Array) -> None:
-        """Take moments (N, M) as the last window, whatever came before."""
-        self._closed = self._first_tap(moments)
+    def restart(self, moments: Array) -> bool:
+        """Take moments (N, M) as the last window; return whether it is of another domain than the one before."""
+        before, self._closed = self._closed, self._first_tap(moments)
         self._open = Sketch.empty(self._spec)
+        return self._jump.jumped(self._spec, before, self._closed)
 
     def place(self) -> Sketch:
         """Return the first-tap sketch of where the data is: the last whole window, or the first one under way."""

@@ -72,30 +72,35 @@ class Present:
             self._recent.add(x, moments, logits)
             self._recent.start_window()
 
-    def restart(self, x: Array, moments: Array, logits: Array) -> None:
-        """Take samples as all that is known, and as the window that the next is compared with."""
+    def restart(self, x: Array, moments: Array, logits: Array) -> bool:
+        """Take samples as all that is known, and as the window that the next is compared with.
+
+        Return whether they are of another domain than the last window.
+        """
         with self._lock:
             self._keep_last(x)
-            self._jump_test.restart(moments)
+            jumped = self._jump_test.restart(moments)
             self._recent.clear()
             self._recent.add(x, moments, logits)
             self._recent.start_window()
+        return jumped
 
-    def features(self) -> Array:
-        """Return the sketch features (F,) of what is remembered."""
+    def sketch(self) -> Sketch:
+        """Return the sketch of what is remembered."""
         with self._lock:
-            return self._recent.sketch().features(self._bundle.sketch)
+            return self._recent.sketch()
 
-    def question(self) -> tuple[AdaptRequest, Sketch]:
-        """Return a request made of what is remembered, and the place for which its answer holds."""
+    def question(self) -> tuple[AdaptRequest, Sketch, Sketch]:
+        """Return a request made of what is remembered, its sketch, and the place for which the answer holds."""
         fingerprint, context = self._bundle.fingerprint, self._bundle.context
         with self._lock:
-            place, count = self._jump_test.place(), len(self._recent)
-            if context == "samples":
-                return AdaptRequest(fingerprint, context, self._recent.samples(), count), place
-            features = self._recent.sketch().features(self._bundle.sketch)
+            place, count, sketch = self._jump_test.place(), len(self._recent), self._recent.sketch()
+            samples = self._recent.samples() if context == "samples" else None
+        if samples is not None:
+            return AdaptRequest(fingerprint, context, samples, count), sketch, place
         # Features are standardised and clipped: float16 takes far less from them than the noise of a window does.
-        return AdaptRequest(fingerprint, context, features.astype(np.float16), count), place
+        values = sketch.features(self._bundle.sketch).astype(np.float16)
+        return AdaptRequest(fingerprint, context, values, count), sketch, place
 
     def has_left(self, place: Sketch) -> bool:
         """Return whether the data is of another domain than it was at a place."""

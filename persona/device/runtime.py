@@ -16,9 +16,11 @@ from persona.device.background import Background
 from persona.device.candidate import Candidate, Workshop
 from persona.device.cloud import Cloud
 from persona.device.guard import Arrival, check_reply, shadow_trial
+from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
 from persona.device.policies import Backoff, Policy, Schedule, Standard
 from persona.device.present import Present
+from persona.device.prior_term import PriorTerm
 from persona.device.status import Status
 from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, PersonaError
@@ -35,12 +37,14 @@ class Options:
     """Settings that seldom change.
 
     `sketch_share` of the samples, in (0, 1], pass a second time under base weights while an edit is in force, so that
-    the sketch means the same whichever edit that is; `backoff` after failed requests; `threads` of one run.
+    the sketch means the same whichever edit that is; `backoff` after failed requests; `threads` of one run. `prior`
+    False leaves out the prior term of a bundle that has one.
     """
 
     sketch_share: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
     threads: int = 1
+    prior: bool = True
 
     def __post_init__(self) -> None:
         """DataError where the share is none."""
@@ -92,8 +96,10 @@ class Runtime:
         self._cloud = cloud
         self._clock = clock
         self._model = DeviceModel(bundle, options.threads)
-        self._workshop = Workshop(bundle, self._model, clock)
+        self._local = LocalPart(bundle)
+        self._workshop = Workshop(bundle, self._model, self._local, clock)
         self._present = Present(bundle, options.sketch_share)
+        self._prior = PriorTerm(bundle, options.prior)
         self._background = Background(executor)
         self._base = self._in_force = _InForce("base", self._model.weights(None))
         self._lock = threading.Lock()  # of the four below and of replacing `_in_force`; short, never during a run
@@ -102,21 +108,24 @@ class Runtime:
         self._by_hand = 0  # how often `use` was called
 
     def predict(self, x: Array) -> Array:
-        """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force.
+        """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force, plus the prior term.
 
         DataError where x is something else. Where x completes a device's first window, or one of another domain than
         the last, the nearest prototype comes into force and answers. Never raises, nor waits, because of the cloud.
         """
-        now = self._in_force
+        now, since = self._in_force, self._prior.since
         logits, moments = self._model.run(x, now.weights)
         arrival = self._present.watch(x, moments)
         with self._lock:
             self._schedule.saw(len(x))
             follows = self._is_followed(arrival)
+        if arrival == "jump":
+            since = self._prior.restart()
         if follows:
             logits = self._follow(arrival, x, now, logits, moments)
         else:
             self._remember(x, now, logits, moments)
+        logits = self._prior.biased(logits, since, self._familiarity)
         self._ask_when_due()
         return logits
 
@@ -127,7 +136,8 @@ class Runtime:
         To adapt to a window before predicting it: ``observe(x)``, ``adapt()``, ``predict(x)``. DataError as `predict`.
         """
         logits, moments = self._model.run(x, self._base.weights)
-        self._present.restart(x, moments, logits)
+        if self._present.restart(x, moments, logits):
+            self._prior.restart()
 
     def adapt(self) -> Status:
         """Ask the cloud now, wait, put its answer in force, and return the status: no `reason` if that worked.
@@ -147,6 +157,7 @@ class Runtime:
     def use(self, edit: Edit | None) -> None:
         """Put an edit in force by hand, or the base model for None; a request in flight then changes nothing.
 
+        It holds as it is: the device adds nothing of its own, and turns nothing down.
         EditError where the edit does not fit the model or gives logits that are not finite on the last batch. A jump,
         or the answer to a later request, replaces it; the first window does not.
         """
@@ -209,8 +220,13 @@ class Runtime:
             return logits, moments
         return self._model.run(x, self._base.weights)
 
+    def _familiarity(self) -> float:
+        return self._local.strength(self._present.sketch())
+
     def _nearest(self, x: Array) -> Candidate:
-        return self._workshop.make(self._bundle.bank.nearest(self._present.features()), None, x)
+        sketch = self._present.sketch()
+        nearest = self._bundle.bank.nearest(sketch.features(self._bundle.sketch))
+        return self._workshop.make(nearest, None, sketch, x)
 
     def _pick_prototype(self) -> None:
         try:
@@ -248,11 +264,11 @@ class Runtime:
         with self._lock:
             self._schedule.tried()
             by_hand = self._by_hand
-        request, place = self._present.question()
+        request, sketch, place = self._present.question()
         try:
             reply = self._exchange(cloud, request)
             check_reply(reply, self._bundle)
-            candidate = self._workshop.make(reply.prototype, reply.residual, self._present.last_x)
+            candidate = self._workshop.make(reply.prototype, reply.residual, sketch, self._present.last_x)
         except PersonaError as error:
             self._fail(error)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from persona.bundle import CONTEXTS, Bundle, write_export
 from persona.edit import Array
 from persona.errors import ExportError
 from persona.export.graph import encoder_graph, model_graph
+from persona.gate import SketchGate
 from persona.jump import JumpSpec
+from persona.prior import PriorNet
 from persona.prototypes.bank import make_bank
+from persona.renorm import Renorm
 from persona.sketch import Sketch, SketchSpec
 from persona.tasks.base import Episodes
 from persona.training.step import Learner, to_tensors
@@ -25,6 +29,27 @@ WINDOWS = 1024
 JUMP_QUANTILE = 0.95
 # Below this spread a feature says nothing about a jump, and must not be divided by.
 SMALLEST_NOISE = 1e-3
+# Shares of training windows up to which an edit has its full strength, and from which on none.
+FAMILIAR, STRANGE = 0.8, 0.98
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a bundle has beside the learner.
+
+    `prior` the prior term's net, trained on this learner (`persona.training.prior`). `gate` True turns edits and the
+    prior term down where a sketch is unlike those of training windows; None does so where there is a prior term, which
+    does harm without. A gate suits a learner whose training knew edits of partial strength. `seed` of the dice.
+    """
+
+    gate: bool | None = None
+    prior: PriorNet | None = None
+    seed: int = 0
+
+    @property
+    def gated(self) -> bool:
+        """Whether the bundle gets a gate."""
+        return self.prior is not None if self.gate is None else self.gate
 
 
 def export_bundle(
@@ -34,20 +59,20 @@ def export_bundle(
     *,
     prototypes: int = 16,
     about: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    options: Options = Options(),
 ) -> Bundle:
     """Write ``device.persona`` and ``cloud.persona`` to a folder and return the bundle.
 
     The bank holds the centres of the codes of training windows; the jump test is calibrated on pairs of windows of one
-    device. ExportError where the model cannot be traced, the adapter reads what no device sends, or the folder cannot
-    be written; nothing is half-written.
+    device. What the learner leaves to the device (`renorm`) always goes in. ExportError where the model cannot be
+    traced, the adapter reads what no device sends, or the folder cannot be written; nothing is half-written.
     """
     if learner.adapter.context not in CONTEXTS:
         raise ExportError(
             f"an adapter that reads {learner.adapter.context} is not exported yet: devices send one of "
             f"{', '.join(CONTEXTS)}; train one that reads either"
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(options.seed)
     sketch = sketch_spec(learner)
     codes, windows = collect_windows(learner, sketch, episodes, rng)
     features = np.stack([first.features(sketch) for first, _ in windows])
@@ -63,6 +88,9 @@ def export_bundle(
         context=learner.adapter.context,
         support=_support(windows),
         about=dict(about or {}),
+        renorm=_renorm(learner),
+        gate=SketchGate.fit(features, FAMILIAR, STRANGE) if options.gated else None,
+        prior=options.prior,
     )
     encoder = encoder_graph(learner.adapter, sketch.n_features, model.input_shape)
     return write_export(folder, bundle, encoder)
@@ -104,6 +132,12 @@ def calibrate_jump(spec: SketchSpec, windows: list[tuple[Sketch, Sketch]]) -> Ju
         )
     window = min(min(a.count, b.count) for a, b in windows)
     return JumpSpec(noise, threshold, window)
+
+
+def _renorm(learner: Learner) -> Renorm | None:
+    """Return what the device adds by itself; None where the learner has none, or no layer for it."""
+    renorm = None if learner.renorm is None else learner.renorm.to_numpy(learner.model)
+    return renorm if renorm is not None and renorm.layers else None
 
 
 def _sketches(learner: Learner, spec: SketchSpec, samples: torch.Tensor) -> list[Sketch]:

@@ -44,6 +44,7 @@ def test_the_bundle_and_its_encoder_give_the_edits_and_logits_of_torch(learner: 
     export_bundle(learner, WORLD, tmp_path, prototypes=4)
     bundle, half = read_bundle(tmp_path), read_cloud_half(tmp_path)
     assert half.bundle_fingerprint == bundle.fingerprint
+    assert (bundle.renorm, bundle.gate, bundle.prior) == (None, None, None)
     support = torch.from_numpy(WORLD.sample(np.random.default_rng(9)).support)
     device = DeviceModel(bundle)
     encoder = onnxruntime.InferenceSession(half.encoder)
