@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -175,25 +176,42 @@ def counting() -> PriorNet:
     return PriorNet({**NET.arrays, "w1": w1})
 
 
-def test_every_threads_window_is_one_step_of_one_state() -> None:
-    calls, threads = 5, 4
-    x = window(2.0)
-    x[:, 0] += 6  # nearly all of one class, so that the other's share is far below an even one
-    runtime = Runtime(replace(BUNDLE, prior=counting()))
-    runtime.use(None)
-    logits, found, lock = plain(x, 0), list[Array](), threading.Lock()
+CALLS, THREADS = 5, 4
 
-    def predict() -> None:
-        for _ in range(calls):
-            one = runtime.predict(x)
+
+def steps_of(predict: Callable[[], Array], logits: Array) -> list[int]:
+    """Predict the same window in several threads; return how many windows each answer says were met before it."""
+    found, lock = list[Array](), threading.Lock()
+
+    def job() -> None:
+        for _ in range(CALLS):
+            one = predict()
             with lock:
                 found.append(one)
 
-    in_threads(*[predict] * threads)
-    possible = [bias_after([logits] * k, counting())[0] for k in range(1, calls * threads + 1)]
-    assert np.diff(possible).min() > 1e-4
-    steps = [int(np.argmin(np.abs(np.array(possible) - (one - logits)[0, 0]))) for one in found]
-    assert sorted(steps) == list(range(calls * threads))
+    in_threads(*[job] * THREADS)
+    possible = np.stack([bias_after([logits] * k, counting()) for k in range(1, CALLS * THREADS + 1)])
+    assert np.diff(possible[:, 0]).min() > 1e-4
+    steps = [int(np.argmin(np.abs(possible[:, 0] - (one - logits)[0, 0]))) for one in found]
     for step, one in zip(steps, found, strict=True):
-        wanted = logits + bias_after([logits] * (step + 1), counting())
-        np.testing.assert_allclose(one, wanted, atol=5e-5)
+        np.testing.assert_allclose(one, logits + possible[step], atol=5e-5)
+    return sorted(steps)
+
+
+def one_sided() -> Array:
+    """Return a window nearly all of one class, so that the other's share is far below an even one."""
+    return window(2.0) + floats(6, 0, 0)
+
+
+def test_every_threads_window_is_one_step_of_one_state() -> None:
+    logits = plain(one_sided(), 0)
+    for _ in range(40):
+        term = PriorTerm(replace(BUNDLE, prior=counting()))
+        assert steps_of(lambda term=term: term.biased(logits, 0, whole), logits) == list(range(CALLS * THREADS))
+
+
+def test_every_prediction_of_many_threads_is_one_step_of_one_state() -> None:
+    runtime = Runtime(replace(BUNDLE, prior=counting()))
+    runtime.use(None)
+    x = one_sided()
+    assert steps_of(lambda: runtime.predict(x), plain(x, 0)) == list(range(CALLS * THREADS))
