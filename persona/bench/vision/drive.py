@@ -38,7 +38,7 @@ def follow(make: Make, streams: Sequence[Iterable[Window]], clock: Clock = time.
     """Return one track a device; `make` builds the method anew for each, given the device's number.
 
     A method that refuses a window by an error of ours is counted as wrong for all of it: a device has to answer. One
-    with `reveal` is told the labels of a window after it answered for it.
+    with `reveal` is told the labels of a window after it answered for it, and of none that it refused.
     """
     return [_follow_one(make(device), stream, clock) for device, stream in enumerate(streams)]
 
@@ -54,8 +54,9 @@ def follow_at_constant_speed(make: Make, streams: Sequence[Iterable[Window]], sl
         method, row = make(device), list[int]()
         for number, (x, y) in enumerate(_tensors(stream)):
             steps = number % slowness == 0
-            row.append(max(_right(method.step if steps else method.answer, x, y), 0))
-            if steps:
+            right = _right(method.step if steps else method.answer, x, y)
+            row.append(max(right, 0))
+            if steps and right >= 0:
                 _reveal(method, x, y)
         rows.append(row)
     return rows
@@ -73,7 +74,8 @@ def _follow_one(method: Method, stream: Iterable[Window], clock: Clock) -> Track
         track.causal.append(max(causal, 0))
         track.same.append(max(same, 0))
         track.refused += same < 0
-        _reveal(method, x, y)
+        if same >= 0:
+            _reveal(method, x, y)
     return track
 
 
