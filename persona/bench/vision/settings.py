@@ -13,7 +13,7 @@ from persona.tasks.vision.datasets import MnistTask
 from persona.tasks.vision.gradual import gradual_streams
 from persona.tasks.vision.rotated import rotated_streams
 from persona.tasks.vision.shifts import FAMILIES, Family
-from persona.tasks.vision.streams import StreamShape, Window, make_streams
+from persona.tasks.vision.streams import ORDER, StreamShape, Window, make_streams
 from persona.tasks.vision.task import ImageTask
 
 Streams = Sequence[Iterable[Window]]
@@ -60,7 +60,8 @@ def _real(task: ImageTask, plan: Plan, seed: int) -> Streams:
 
 
 def _rotated(task: ImageTask, plan: Plan, seed: int) -> Streams:
-    return rotated_streams(task.images.test, max(plan.devices // 20, 1), seed, shape_of(plan, "iid"))
+    shape = shape_of(plan, "iid")
+    return rotated_streams(task.images.test, len(ORDER) * shape.segment_size, seed, shape)
 
 
 def shape_of(plan: Plan, labels: Labels) -> StreamShape:
