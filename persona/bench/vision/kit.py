@@ -82,7 +82,7 @@ def kept_kits(learner: Learner, episodes: Any, seed: int, file: Path) -> Kits:
         return kits
     try:
         return _from_arrays(learner, load_file(file))
-    except (OSError, KeyError, ValueError, SafetensorError, PersonaError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, PersonaError) as error:
         raise TrainingError(f"the kit kept in {file} is damaged ({error}); delete the file") from error
 
 

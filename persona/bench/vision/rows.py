@@ -21,7 +21,7 @@ from persona.bench.vision.costs import Traffic, cema_traffic, prototype_traffic,
 from persona.bench.vision.drive import Make
 from persona.bench.vision.kit import Kits
 from persona.bench.vision.ours import Deltas, Fixed, Options, Persona
-from persona.errors import CatalogError
+from persona.errors import CatalogError, SpecError
 from persona.training.suite import Suite
 
 
@@ -84,7 +84,8 @@ def _zero_context(trained: Trained) -> Make:
 
 def _constant(trained: Trained) -> Make:
     kit = replace(trained.kits.kit, learner=trained.suite.constant)
-    return lambda device: Persona(kit, replace(PLAIN, local=False, guard=False))
+    # Ungated: turned down by how strange a window is, the edit would not be the same for everybody.
+    return lambda device: Persona(kit, replace(PLAIN, local=False, guard=False, gated=False))
 
 
 def _base(trained: Trained) -> Make:
@@ -113,7 +114,7 @@ def _wider(trained: Trained) -> Make:
 
 def _windowed(trained: Trained, name: str) -> Any:
     if name not in trained.suite.windowed:
-        raise CatalogError(f"row {name!r} was not trained for this net; leave it out")
+        raise SpecError(f"row {name!r} was not trained, since it does not suit this net; leave it out")
     return trained.suite.windowed[name]
 
 
