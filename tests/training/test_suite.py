@@ -86,6 +86,13 @@ def test_what_is_kept_is_read_and_not_trained_again(trained: Trained) -> None:
         assert same(net.state_dict(), again[name].state_dict()), name
 
 
+def test_the_base_is_trained_as_by_hand(trained: Trained) -> None:
+    torch.manual_seed(BUDGET.seed)
+    net = RECIPE.build_base()
+    train_base(net, trained.shop.task.training(), Schedule(2, BUDGET.base_rate, seed=BUDGET.seed))
+    assert same(net.state_dict(), trained.suite.base.state_dict())
+
+
 def test_the_static_net_goes_on_from_the_base_as_training_it_by_hand_does(trained: Trained) -> None:
     net = copy.deepcopy(trained.suite.base)
     train_base(net, trained.shop.task.training(), Schedule(4, BUDGET.plain_rate, seed=BUDGET.seed + 1))

@@ -72,12 +72,12 @@ def gate(weight: float) -> SketchGate:
 
 
 def prior(towards: float) -> PriorNet:
-    """Return a prior net that adds `towards` times (share of class 1's answers − that of class 0's) to class 1."""
+    """Return a prior net whose bias of a class is `towards` times the log of its share, but for a constant."""
     arrays = {
         "w1": np.zeros((FEATURES, HIDDEN)), "b1": np.zeros(HIDDEN), "w2": np.eye(HIDDEN), "b2": np.zeros(HIDDEN),
         "w3": np.zeros((HIDDEN, 1)), "b3": np.zeros(1),
     }  # fmt: skip
-    arrays["w1"][2, :2] = (1, -1)  # the share of the answers, above and below even
+    arrays["w1"][0, :2] = (1, -1)  # the log of the estimated share, above and below even
     arrays["w3"][:2, 0] = (towards, -towards)
     return PriorNet({name: value.astype(np.float32) for name, value in arrays.items()})
 

@@ -106,6 +106,12 @@ def test_until_the_reply_arrives_the_nearest_prototype_answers() -> None:
         device.step(x)
 
 
+def test_a_reply_for_a_domain_that_is_over_never_arrives() -> None:
+    stream = list(windows([(1, 0), (1, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0)]))
+    (track,) = follow(lambda device: Persona(KIT, replace(PLAIN, delay=3)), [stream])
+    assert track.causal == [SIZE] * 6
+
+
 def test_a_reply_may_be_a_prototype_alone() -> None:
     bank = KIT.bank
     device = Persona(KIT, replace(PLAIN, reply=lambda code: bank.codes[int(bank.assign(code)[0])]))
