@@ -14,7 +14,7 @@ from persona.bench.vision.ours import Edited
 from persona.bench.vision.refinement import refinement_rows
 from persona.bench.vision.run import packed
 from persona.bench.vision.settings import MAIN, SETTINGS
-from persona.bench.vision.store import Unit, circumstances, read_unit, write_row
+from persona.bench.vision.store import Unit, read_unit, write_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.training.step import Learner
 
@@ -56,19 +56,12 @@ def _train(job: Job, name: str) -> None:
     learner_of(job, name)
 
 
-def _about(job: Job, setting: str, stream: int, first: list[int]) -> dict[str, object]:
-    return {
-        "plan": job.plan.to_json(), "setting": setting, "train": job.plan.train_seeds[0], "stream": stream,
-        "first": first, **circumstances(),
-    }  # fmt: skip
-
-
 def _stream(job: Job, setting: str) -> None:
     stream_seed = job.plan.stream_seeds[0]
     unit = Unit(job.plan.train_seeds[0], stream_seed, setting)
     path = unit.path(job.folder.with_name(job.folder.name + SUFFIX))
     streams = [list(stream) for stream in SETTINGS[setting](job.task(), job.plan, stream_seed)]
-    about = _about(job, setting, stream_seed, [int(w.first and at > 0) for at, w in enumerate(streams[0])])
+    about = job.about(unit, [int(w.first and at > 0) for at, w in enumerate(streams[0])])
     default: dict[str, object] = {}
     for group, name, choice in _all():
         if f"{group}/{name}" in read_unit(path).get("rows", {}):
@@ -90,7 +83,6 @@ def _drift(job: Job, stream_seed: int) -> None:
         if read_unit(path).get("rows"):
             continue
         rows, first = refinement_rows(job, seed, stream_seed)
-        about = {**_about(job, DRIFT, stream_seed, first), "train": seed}
         for name, row in rows.items():
-            write_row(path, about, name, row)
+            write_row(path, job.about(unit, first), name, row)
     add_done(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +15,7 @@ from persona.bench.vision.kit import kept_kits
 from persona.bench.vision.plan import Plan
 from persona.bench.vision.rows import Trained, build, rows_of
 from persona.bench.vision.settings import SETTINGS
-from persona.bench.vision.store import Unit, read_unit
+from persona.bench.vision.store import Unit, circumstances, read_unit
 from persona.errors import CatalogError
 from persona.tasks.vision.datasets import open_task
 from persona.tasks.vision.task import ImageTask
@@ -61,6 +63,18 @@ class Job:
     def task(self) -> ImageTask:
         """Return the data set's task."""
         return _open(self.plan.data, self.data, self.plan.backbone)
+
+    def about(self, unit: Unit, first: Sequence[int]) -> dict[str, Any]:
+        """Return what is stored with a unit beside its rows; `first` marks the windows that begin a segment."""
+        images = self.task().images
+        parts = {"train": images.train, "validation": images.validation, "test": images.test}
+        return {
+            "plan": self.plan.to_json(),
+            "pictures": {name: len(part) for name, part in parts.items()},
+            "setting": unit.setting, "train": unit.train, "stream": unit.stream,
+            "first": list(first),
+            **circumstances(),
+        }  # fmt: skip
 
     def units(self) -> list[Unit]:
         """Return every unit, seed by seed: those of the first training seed come first."""

@@ -72,8 +72,10 @@ def circumstances(about: Mapping[str, Sequence[Any]]) -> str:
     """Return what the figures depend on: plan, seeds, commits, machines, versions."""
     lines = [f"Training seeds {_listed(about['train'])}; stream seeds {_listed(about['stream'])}."]
     lines += [f"Plan: {_plan(plan)}." for plan in about["plan"]]
-    for title in ("machine", "versions"):
-        lines += [f"{title.capitalize()}: {', '.join(f'{k} {v}' for k, v in one.items())}." for one in about[title]]
+    for title in ("pictures", "machine", "versions"):
+        lines += [
+            f"{title.capitalize()}: {', '.join(f'{k} {v}' for k, v in one.items())}." for one in about.get(title, ())
+        ]
     if about["commit"]:
         lines.append(f"Commit {', '.join(str(commit)[:12] for commit in about['commit'])}.")
     return " ".join(lines)

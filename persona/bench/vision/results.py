@@ -59,7 +59,7 @@ def about(units: Mapping[Unit, Mapping[str, Any]]) -> dict[str, list[Any]]:
         "train": sorted({unit.train for unit in units}),
         "stream": sorted({unit.stream for unit in units}),
     }
-    for name in ("plan", "commit", "machine", "versions"):
+    for name in ("plan", "pictures", "commit", "machine", "versions"):
         facts[name] = []
         for content in units.values():
             if name in content and content[name] not in facts[name]:

@@ -79,7 +79,7 @@ def _shuffled_edit(trained: Trained) -> Make:
 
 def _zero_context(trained: Trained) -> Make:
     blind = replace(trained.kits.kit, learner=replace(trained.kits.kit.learner, blind=True))
-    return lambda device: Persona(blind, replace(PLAIN, local=False, guard=False))
+    return lambda device: Persona(blind, replace(PLAIN, local=False, guard=False, gated=False))
 
 
 def _constant(trained: Trained) -> Make:

@@ -18,7 +18,7 @@ from persona.bench.vision.drive import Track, follow, follow_at_constant_speed
 from persona.bench.vision.job import Job
 from persona.bench.vision.rows import Trained, build, traffic_of
 from persona.bench.vision.settings import SETTINGS
-from persona.bench.vision.store import Unit, circumstances, pack, read_costs, read_unit, write_costs, write_row
+from persona.bench.vision.store import Unit, pack, read_costs, read_unit, write_costs, write_row
 from persona.bench.vision.tune import TUNED, tune_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.errors import SpecError
@@ -86,12 +86,7 @@ def _tune(job: Job, row: str) -> None:
 def _stream(job: Job, unit: Unit) -> None:
     trained = job.trained(unit.train)
     streams = [list(stream) for stream in SETTINGS[unit.setting](job.task(), job.plan, unit.stream)]
-    about = {
-        "plan": job.plan.to_json(),
-        "setting": unit.setting, "train": unit.train, "stream": unit.stream,
-        "first": [int(window.first and at > 0) for at, window in enumerate(streams[0])],
-        **circumstances(),
-    }  # fmt: skip
+    about = job.about(unit, [int(window.first and at > 0) for at, window in enumerate(streams[0])])
     timed = unit == Unit(job.plan.train_seeds[0], job.plan.stream_seeds[0], TIMED)
     for name in job.missing(unit):
         try:
