@@ -76,16 +76,20 @@ class EditableModel(nn.Module):
         """F: the width of this model's sketch features."""
         return sum(tap.width for tap in self.tap_specs) + self.n_classes
 
-    def forward(self, x: Shaped[Tensor, "n ..."], deltas: Deltas | None = None) -> Output:
+    def forward(
+        self, x: Shaped[Tensor, "n ..."], deltas: Deltas | None = None, own: Mapping[str, Tensor] | None = None
+    ) -> Output:
         """Run N = B·Q samples, device-major.
 
         `deltas` maps names of editable tensors to (B, *shape), or to (*shape) for all devices alike; without them the
-        base model runs. EditError where one has another name or shape.
+        base model runs. `own` maps names of edited batch normalisations to the share of each device's own statistics,
+        taken from these very samples. EditError where one has another name or shape.
         """
         deltas = deltas or {}
         self._check(deltas)
         base = {name: self.module.get_parameter(name) for name in deltas}
-        return self._run(x, {name: value + deltas[name].to(value) for name, value in base.items()})
+        shares = {f"{name}.own_share": share for name, share in (own or {}).items()}
+        return self._run(x, {**{name: value + deltas[name].to(value) for name, value in base.items()}, **shares})
 
     def with_weights(self, x: Shaped[Tensor, "n ..."], weights: Mapping[str, Tensor]) -> Output:
         """Run with editable tensors replaced by whole weights, (*shape) or (B, *shape); errors as in `forward`."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from persona.errors import EditError
+from persona.renorm import LARGEST_FACTOR
 
 
 def samples_per_device(x: Tensor, devices: int) -> int:
@@ -76,11 +77,17 @@ class EditableBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation over (N, C, H, W); scale and shift (C,) or (B, C).
 
     The statistics stay those of the whole batch in training mode, and the running ones follow as in `nn.BatchNorm2d`.
+    With `own_share`, a number in [0, 1] put there for the length of a call, so much of the statistics is each device's
+    own and the rest the running ones, in either mode; EditError where there are none of these.
     """
+
+    own_share: Tensor | None
 
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Normalise, then scale and shift per device."""
         devices = count_devices(self.weight, self.bias, 1)
+        if self.own_share is not None:
+            return self._under_own_statistics(input, devices or 1, self.own_share)
         if devices is None:
             return super().forward(input)
         self._check_input_dim(input)
@@ -93,6 +100,16 @@ class EditableBatchNorm2d(nn.BatchNorm2d):
         share = self._share_of_batch()
         plain = F.batch_norm(input, mean, var, None, None, self.training or mean is None, share, self.eps)
         return _per_device_affine(plain, self.weight, self.bias, devices)
+
+    def _under_own_statistics(self, input: Tensor, devices: int, share: Tensor) -> Tensor:
+        if self.running_mean is None or self.running_var is None:
+            raise EditError("a layer without statistics of training has none to mix a device's own with")
+        parts = input.reshape(devices, samples_per_device(input, devices), *input.shape[1:])
+        own_variance, own_mean = torch.var_mean(parts, dim=(1, 3, 4), correction=0)
+        mean, variance = self.running_mean.lerp(own_mean, share), self.running_var.lerp(own_variance, share)
+        factor = torch.minimum((variance + self.eps).rsqrt(), LARGEST_FACTOR / (self.running_var + self.eps).sqrt())
+        scale = self.weight * factor
+        return _per_device_affine(input, scale, self.bias - mean * scale, devices)
 
     def _share_of_batch(self) -> float:
         """Count a batch, and return its share in the running statistics: a plain mean where `momentum` is None."""

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from persona.errors import SpecError
-from persona.model.layers import EDITABLE
+from persona.model.layers import EDITABLE, EditableBatchNorm2d
 
 
 def find_layers(module: nn.Module, patterns: Sequence[str]) -> dict[str, str]:
@@ -52,6 +52,8 @@ def make_editable(module: nn.Module, layers: Mapping[str, str]) -> None:
             if type(layer) is plain:
                 # The editable class adds a forward and nothing else, so the state stays as it is.
                 layer.__class__ = editable
+                if editable is EditableBatchNorm2d:
+                    layer.register_buffer("own_share", None, persistent=False)
 
 
 def _kind(name: str, layer: nn.Module) -> str:

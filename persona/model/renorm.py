@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -44,9 +45,19 @@ class Renorm(nn.Module):
             start += tap.width
         self.logits = nn.Parameter(torch.full((len(self._places),), math.log(START / (1 - START))))
 
-    def forward(self, model: EditableModel, means: Float[Tensor, "b m"]) -> dict[str, Tensor]:
-        """Return {tensor name: deltas (B, C)} for the mean moments of B windows under base weights."""
-        deltas: dict[str, Tensor] = {}
+    def shares(self) -> dict[str, Tensor]:
+        """Return the share of a device's own statistics for each layer, as `EditableModel` takes it."""
+        return {name: logit.sigmoid() for (name, _, _), logit in zip(self._places, self.logits, strict=True)}
+
+    def forward(
+        self, model: EditableModel, means: Float[Tensor, "b m"], deltas: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return {tensor name: (B, *shape)}: deltas under which running statistics act as those of B windows mixed in.
+
+        `means` are the mean moments of the windows under the `deltas` given, which the result takes up: a window then
+        runs as it ran with its own statistics, and so does whatever comes after it.
+        """
+        settled = dict(deltas or {})
         for (name, start, channels), logit in zip(self._places, self.logits, strict=True):
             norm, alpha = _norm(model, name), logit.sigmoid()
             seen = means[:, start : start + 2 * channels].double()  # float32 loses the variance far from zero
@@ -55,9 +66,12 @@ class Renorm(nn.Module):
             mixed = alpha * (square - mean**2).clamp(min=0) + (1 - alpha) * norm.variance
             spread = (norm.variance + norm.epsilon).sqrt()
             factor = torch.minimum((mixed + norm.epsilon).rsqrt(), LARGEST_FACTOR / spread)
-            deltas[f"{name}.weight"] = (norm.scale * (spread * factor - 1)).to(means.dtype)
-            deltas[f"{name}.bias"] = (norm.scale * (norm.mean - mixed_mean) * factor).to(means.dtype)
-        return deltas
+            weight, bias = f"{name}.weight", f"{name}.bias"
+            more_scale, more_shift = settled.get(weight, 0.0), settled.get(bias, 0.0)
+            scale = norm.scale + more_scale
+            settled[weight] = (scale * spread * factor - norm.scale).to(means.dtype)
+            settled[bias] = (scale * (norm.mean - mixed_mean) * factor + more_shift).to(means.dtype)
+        return settled
 
     def to_numpy(self, model: EditableModel) -> NumpyRenorm:
         """Return the half that ships to devices."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from persona.tasks.base import EpisodeBatch, Episodes
 from persona.training.step import Learner, to_tensors
@@ -47,18 +47,18 @@ def score(learner: Learner, static: nn.Module, batch: EpisodeBatch) -> Scores:
     static.eval()
     support, support_y = to_tensors(batch.support, batch.support_labels)
     query, query_y = to_tensors(batch.query, batch.query_labels)
-    seen = [learner.see(part) for part in support.split(EPISODES_AT_ONCE)]
-    codes, means = torch.cat([s.codes for s in seen]), torch.cat([s.means for s in seen])
-    edit = learner.deltas
-    everybody = {name: delta.mean(dim=0) for name, delta in edit(codes, means).items()}
+    edits = edits_of(learner, support)
+    everybody = {name: delta.mean(dim=0) for name, delta in edits.items()}
+    others = {name: delta.roll(1, dims=0) for name, delta in edits.items()}
     correct = dict.fromkeys((field.name for field in fields(Scores)), 0)
-    for at in torch.arange(len(codes)).split(EPISODES_AT_ONCE):
-        own, flat, y = edit(codes[at], means[at]), query[at].flatten(0, 1), query_y[at]
+    for at in torch.arange(len(support)).split(EPISODES_AT_ONCE):
+        own, strange = ({name: delta[at] for name, delta in which.items()} for which in (edits, others))
+        flat, y = query[at].flatten(0, 1), query_y[at]
         logits = {
             "static": static(flat),
             "base": learner.model(flat).logits,
             "mean_edit": learner.model(flat, everybody).logits,
-            "shuffled_edit": learner.model(flat, edit(codes.roll(1, dims=0)[at], means.roll(1, dims=0)[at])).logits,
+            "shuffled_edit": learner.model(flat, strange).logits,
             "adapted_causal": learner.model(flat, own).logits,
         }
         for name, values in logits.items():
@@ -67,6 +67,18 @@ def score(learner: Learner, static: nn.Module, batch: EpisodeBatch) -> Scores:
         correct["adapted"] += int((same.argmax(dim=1) == support_y[at].flatten()).sum())
     sizes = {name: query_y.numel() for name in correct} | {"adapted": support_y.numel()}
     return Scores(**{name: count / sizes[name] for name, count in correct.items()})
+
+
+@torch.no_grad()
+def edits_of(learner: Learner, windows: Tensor) -> dict[str, Tensor]:
+    """Return the edits of B windows (B, S, …), each with its own statistics settled in: {tensor name: (B, *shape)}."""
+    parts = [_edits_of(learner, part) for part in windows.split(EPISODES_AT_ONCE)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _edits_of(learner: Learner, windows: Tensor) -> dict[str, Tensor]:
+    learned = learner.learned(learner.see(windows).codes)
+    return learner.settle(learner.run(windows.flatten(0, 1), learned).moments, learned, len(windows))
 
 
 def sample_many(episodes: Episodes, count: int, rng: np.random.Generator) -> EpisodeBatch:

@@ -95,8 +95,9 @@ def collect_prior_episodes(
         ):  # fmt: skip
             x, targets = to_tensors(samples, y)
             seen = learner.see(x)
-            deltas = learner.deltas(seen.codes, seen.means)
-            rows.append(learner.model(x.flatten(0, 1), deltas).logits.reshape(*x.shape[:2], -1).numpy())
+            rows.append(
+                learner.run(x.flatten(0, 1), learner.learned(seen.codes)).logits.reshape(*x.shape[:2], -1).numpy()
+            )
         labels.append(targets.numpy())
     history, logits = np.concatenate(past), np.concatenate(present)
     strange = rng.random(len(history)) < STRANGE_HISTORY

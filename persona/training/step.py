@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from persona.adapters.persona import PersonaAdapter
-from persona.model.editable import Deltas, EditableModel
+from persona.model.editable import Deltas, EditableModel, Output
 from persona.model.features import raw_features, standardise
 from persona.model.renorm import Renorm
 from persona.tasks.base import Array, EpisodeBatch
@@ -45,11 +45,10 @@ class LossWeights:
 
 
 class Seen(NamedTuple):
-    """What B support sets gave under base weights: codes (B, n, d), logits (B·S, C) and mean moments (B, M)."""
+    """What B support sets gave under base weights: codes (B, n, d) and logits (B·S, C)."""
 
     codes: Tensor
     logits: Tensor
-    means: Tensor
 
 
 @dataclass
@@ -70,25 +69,33 @@ class Learner:
     blind: bool = False
 
     def see(self, support: Shaped[Tensor, "b s ..."]) -> Seen:
-        """Return the codes of B support sets, the base model's logits on them and their mean moments."""
+        """Return the codes of B support sets and the base model's logits on them."""
         logits, moments = self.model(support.flatten(0, 1))
-        means = moments.reshape(len(support), -1, moments.shape[1]).mean(dim=1)
-        return Seen(self.adapter.codes(self._context(support, moments, logits)), logits, means)
+        return Seen(self.adapter.codes(self._context(support, moments, logits)), logits)
 
-    def deltas(
-        self, codes: Float[Tensor, "b n d"], means: Float[Tensor, "b m"], strengths: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Return {tensor name: (B, *shape)}: what the codes say, times strengths (B,), and what own statistics say."""
-        return self.compose(codes, means, strengths)
+    def learned(self, codes: Float[Tensor, "b n d"], strengths: Tensor | None = None) -> dict[str, Tensor]:
+        """Return what codes say, times strengths (B,): {tensor name: (B, *shape)}."""
+        deltas: dict[str, Tensor] = self.adapter.decoder(codes)
+        if strengths is None:
+            return deltas
+        return {name: d * strengths.reshape(-1, *[1] * (d.ndim - 1)) for name, d in deltas.items()}
 
-    def compose(self, codes: Tensor | None, means: Tensor | None, strengths: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the deltas of codes (B, n, d) and of mean moments (B, M), either of them left out where None."""
-        deltas: dict[str, Tensor] = {} if codes is None else self.adapter.decoder(codes)
-        if strengths is not None:
-            deltas = {name: d * strengths.reshape(-1, *[1] * (d.ndim - 1)) for name, d in deltas.items()}
-        local = {} if self.renorm is None or means is None else self.renorm(self.model, means)
-        both = {name: delta + local[name] if name in local else delta for name, delta in deltas.items()}
-        return {**local, **both}
+    def run(self, x: Shaped[Tensor, "n ..."], deltas: Deltas) -> Output:
+        """Run N = B·Q samples under deltas and, where the learner has them, each device's own statistics."""
+        output: Output = self.model(x, deltas, None if self.renorm is None else self.renorm.shares())
+        return output
+
+    def settle(self, moments: Float[Tensor, "n m"], deltas: Deltas, windows: int) -> dict[str, Tensor]:
+        """Return deltas that hold the own statistics of the windows that `run` gave these moments for.
+
+        Under them the same samples run as they did, and what comes later runs under the same statistics.
+        """
+        if self.renorm is None:
+            return dict(deltas)
+        settled: dict[str, Tensor] = self.renorm(
+            self.model, moments.reshape(windows, -1, moments.shape[1]).mean(dim=1), deltas
+        )
+        return settled
 
     def _context(self, support: Tensor, moments: Tensor, logits: Tensor) -> Any:
         if self.adapter.context == "samples":
@@ -111,11 +118,11 @@ def adapter_loss(
     if rng.random() < 0.5:
         query, query_y = support, support_y
 
-    codes, base_logits, means = learner.see(support)  # (B, n, d), (B·S, C), (B, M)
+    codes, base_logits = learner.see(support)  # (B, n, d), (B·S, C)
     learner.centres.update(codes.detach())
     used = learner.centres.replace_some(codes, weights.prototype_share, rng)
-    deltas = learner.deltas(used, means, draw_strengths(len(codes), weights.partial_share, rng))
-    logits, _ = learner.model(query.flatten(0, 1), deltas)
+    deltas = learner.learned(used, draw_strengths(len(codes), weights.partial_share, rng))
+    logits, _ = learner.run(query.flatten(0, 1), deltas)
 
     loss = learner.loss(logits, query_y.flatten())
     loss = loss + weights.unedited * learner.loss(base_logits, support_y.flatten())

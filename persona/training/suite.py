@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,14 +35,15 @@ NETS = ("learner", "constant", "static", "wider", *WINDOWED)
 
 @dataclass(frozen=True)
 class SuiteBudget:
-    """Steps of the shared start; of each adapter after it; and of each other net, which may have more to be on time.
+    """Steps of the shared start; of the plain part of an adapter's way and of the adapter itself; of each other net.
 
-    A step of an adapter costs more than a plain one: `peer_steps` gives the others as much time. Learning rates of the
+    A step of an adapter costs about 1.5 plain ones: `peer_steps` gives the others as much time. Learning rates of the
     start, of plain nets after it, of peers that read whole windows and of adapters: for plain nets the best of 5e-3 to
     4e-2 on validation streams, for adapters of 5e-3 and 1e-2.
     """
 
     base_steps: int
+    warm_steps: int
     steps: int
     peer_steps: int
     seed: int
@@ -54,13 +55,16 @@ class SuiteBudget:
 
 @dataclass(frozen=True)
 class Suite:
-    """`static` went on as it was, and `wider` with more parameters; `windowed` are peers that read whole windows."""
+    """`static` went on as it was; `windowed` are peers that read whole windows.
+
+    The controls `wider`, with more parameters, and `constant`, one edit for everybody, are None where left out.
+    """
 
     base: nn.Module
     static: nn.Module
-    wider: nn.Module
     learner: Learner
-    constant: Learner
+    wider: nn.Module | None
+    constant: Learner | None
     windowed: Mapping[str, nn.Module]
 
 
@@ -98,6 +102,11 @@ class Workshop:
             own = replace(own, renorm=False, blind=True, weights=LossWeights(unedited=0.3))
         return self.adapter(name, self.recipe, own)
 
+    def warm(self) -> nn.Module:
+        """Return the plain net that adapters start from."""
+        schedule = replace(self._onward(self.budget.plain_rate), steps=self.budget.warm_steps)
+        return self._kept("warm", self.base(), schedule)
+
     def static(self) -> nn.Module:
         """Return the plain net."""
         return self.plain("static", copy.deepcopy)
@@ -129,7 +138,7 @@ class Workshop:
         folder = self.folder / name
         if (folder / FACTS_FILE).exists():
             return load_run(folder).learner
-        base = self.base()
+        base = self.warm()
         model = recipe.build_model(base, self.task.input_shape)
         with seeded(config.schedule.seed):
             adapter = recipe.build_adapter(model)
@@ -161,19 +170,21 @@ class Workshop:
         return own.eval()
 
 
-def train_suite(shop: Workshop) -> Suite:
-    """Return the nets of one seed, trained or, where the folder already has them, read.
+def train_suite(shop: Workshop, names: Collection[str] = NETS) -> Suite:
+    """Return the nets of one seed, of those named and those that none can do without, trained or read where kept.
 
     Each net is kept in the folder as soon as it is trained, so that a run that was cut off goes on from there. A peer
     that does not suit the net is left out. TrainingError where a loss is no longer finite or a file is damaged.
     """
     windowed: dict[str, nn.Module] = {}
-    for name in WINDOWED:
+    for name in (name for name in WINDOWED if name in names):
         try:
             windowed[name] = shop.windowed(name)
         except SpecError:
             continue
-    return Suite(shop.base(), shop.static(), shop.wider(), shop.learner(), shop.learner("constant"), windowed)
+    wider = shop.wider() if "wider" in names else None
+    constant = shop.learner("constant") if "constant" in names else None
+    return Suite(shop.base(), shop.static(), shop.learner(), wider, constant, windowed)
 
 
 def _facts(history: History) -> dict[str, object]:

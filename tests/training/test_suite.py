@@ -18,7 +18,7 @@ from persona.training.recipe import Recipe
 from persona.training.suite import NETS, Suite, SuiteBudget, Workshop, train_suite
 from tests.tiny_task import CLASSES, TinyTask
 
-BUDGET = SuiteBudget(base_steps=2, steps=3, peer_steps=4, seed=5)
+BUDGET = SuiteBudget(base_steps=2, warm_steps=2, steps=3, peer_steps=4, seed=5)
 RECIPE = Recipe(editable=("conv*", "norm*", "head"), decoder="basis", noise=0.5, grid=8, classes=CLASSES)
 
 

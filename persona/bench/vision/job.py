@@ -21,7 +21,7 @@ from persona.tasks.vision.datasets import open_task
 from persona.tasks.vision.task import ImageTask
 from persona.training.loop import Progress
 from persona.training.recipe import Recipe
-from persona.training.suite import SuiteBudget, Workshop, train_suite
+from persona.training.suite import NETS, SuiteBudget, Workshop, train_suite
 
 CHOSEN = "settings.json"
 # Convolutions that are edited beside norms and head, where the net is small enough for whole kernels.
@@ -93,21 +93,26 @@ class Job:
         rows = self.rows or [row for setting in self.settings for part in rows_of(setting) for row in part]
         return list(dict.fromkeys(rows))
 
+    def nets_of(self, seed: int) -> list[str]:
+        """Return the names of the nets of one training seed."""
+        first = seed == self.plan.train_seeds[0]
+        return [name for name in NETS if first or name not in self.plan.first_alone]
+
     def shop(self, seed: int, progress: Progress | None = None) -> Workshop:
         """Return what trains the nets of one seed, and tells `progress` of every step."""
         plan = self.plan
-        budget = SuiteBudget(plan.base_steps, plan.steps, plan.peer_steps, seed)
+        budget = SuiteBudget(plan.base_steps, plan.warm_steps, plan.steps, plan.peer_steps, seed)
         return Workshop(self.task(), self.recipe, budget, self.nets / plan.name / f"seed-{seed}", lambda name: progress)
 
     def teacher(self, progress: Progress | None = None) -> nn.Module:
         """Return the larger net of CEMA's cloud; it is trained once, on the first seed."""
         shop = self.shop(self.plan.train_seeds[0], progress)
-        return shop.teacher(self.task().larger, self.plan.steps)
+        return shop.teacher(self.task().larger, 2 * self.plan.steps)
 
     def trained(self, seed: int) -> Trained:
         """Return what one training seed left, training what is missing."""
         shop = self.shop(seed)
-        suite = train_suite(shop)
+        suite = train_suite(shop, self.nets_of(seed))
         kits = kept_kits(suite.learner, shop.task.training(), seed, shop.folder / "kit.safetensors")
         chosen = read_unit(self.folder / CHOSEN).get("rows", {})
         tuned = {name: row["chosen"] for name, row in chosen.items()}

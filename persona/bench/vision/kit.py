@@ -27,6 +27,7 @@ from persona.jump import JumpSpec
 from persona.prior import PriorNet
 from persona.prototypes.bank import make_bank
 from persona.tasks.base import Episodes
+from persona.training.evaluate import edits_of
 from persona.training.prior import collect_prior_episodes, train_prior
 from persona.training.step import Learner, to_tensors
 
@@ -117,6 +118,5 @@ def _pool(learner: Learner, episodes: Episodes, rng: np.random.Generator) -> dic
     parts: list[dict[str, Tensor]] = []
     while sum(len(next(iter(part.values()))) for part in parts) < POOL:
         batch = episodes.sample(rng)
-        seen = learner.see(to_tensors(batch.support, batch.support_labels)[0])
-        parts.append(learner.deltas(seen.codes, seen.means))
+        parts.append(edits_of(learner, to_tensors(batch.support, batch.support_labels)[0]))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -73,7 +73,8 @@ class Persona:
 
     def __init__(self, kit: Kit, options: Options = Options()) -> None:
         self._kit, self._options = kit, options
-        self._arrived: Deltas | None = None
+        self._arrived: Deltas | None = None  # what the cloud said last, and
+        self._in_force: Deltas | None = None  # that with the device's own statistics of the last window
         self._coming: deque[Deltas] = deque()
         self._last: Sketch | None = None
         self._windows: deque[Sketch] = deque(maxlen=options.memory)
@@ -88,12 +89,14 @@ class Persona:
             self._start_over(look)
         self._windows.append(look.window)
         sketch = self._remembered()
-        own = self._edit(self._options.reply(self._code(sketch, x)), sketch)
-        self._coming.append(own)
+        learned = self._learned(self._options.reply(self._code(sketch, x)), sketch)
+        self._coming.append(learned)
         if len(self._coming) >= self._options.delay:
             self._arrived = self._coming.popleft()
+        logits, settled = self._run(x, learned)
+        late = self._arrived is not None and self._arrived is not learned
+        self._in_force = self._run(x, self._arrived or {})[1] if late else settled
         self._last = look.first
-        logits = self._kit.learner.model(x, own).logits
         self._prior, biased = self._with_prior(self._prior, logits, sketch)
         return biased
 
@@ -101,10 +104,12 @@ class Persona:
     def answer(self, x: Tensor) -> Tensor:
         """Answer (N, C) with the edit in force, or after a jump with the nearest prototype; errors as in `step`."""
         look = self._look(x)
-        edit, prior, sketch = self._arrived, self._prior, self._remembered()
-        if edit is None or self._has_jumped(look):
-            edit, prior, sketch = self._nearest(look), PriorState.empty(len(prior.em)), look.window
-        return self._with_prior(prior, self._kit.learner.model(x, edit).logits, sketch)[1]
+        prior = self._prior
+        if self._in_force is None or self._has_jumped(look):
+            logits, _ = self._run(x, self._nearest(look))
+            return self._with_prior(PriorState.empty(len(prior.em)), logits, look.window)[1]
+        logits = self._kit.learner.model(x, self._in_force).logits
+        return self._with_prior(prior, logits, self._remembered())[1]
 
     def _look(self, x: Tensor) -> _Look:
         if self._looked is None or self._looked.x is not x:
@@ -147,13 +152,21 @@ class Persona:
         if not self._options.guard:
             return {}
         features = look.window.features(self._kit.sketch)
-        return self._edit(self._kit.bank.codes[self._kit.bank.nearest(features)], look.window)
+        return self._learned(self._kit.bank.codes[self._kit.bank.nearest(features)], look.window)
 
-    def _edit(self, code: Array, sketch: Sketch) -> Deltas:
-        means = torch.from_numpy((sketch.moments / max(sketch.count, 1)).astype(np.float32)).unsqueeze(0)
-        codes = torch.from_numpy(code).unsqueeze(0) if self._options.learned else None
+    def _learned(self, code: Array, sketch: Sketch) -> Deltas:
+        if not self._options.learned:
+            return {}
         strengths = torch.tensor([self._familiarity(sketch)]) if self._options.gated else None
-        return self._kit.learner.compose(codes, means if self._options.local else None, strengths)
+        return self._kit.learner.learned(torch.from_numpy(code).unsqueeze(0), strengths)
+
+    def _run(self, x: Tensor, learned: Deltas) -> tuple[Tensor, Deltas]:
+        """Return a window's logits under an edit, and the edit with the window's own statistics settled in."""
+        learner = self._kit.learner
+        if not self._options.local:
+            return learner.model(x, learned).logits, learned
+        output = learner.run(x, learned)
+        return output.logits, learner.settle(output.moments, learned, 1)
 
     def _familiarity(self, sketch: Sketch) -> float:
         return self._kit.gate.weight(sketch.features(self._kit.sketch))
@@ -195,9 +208,10 @@ class Edited:
     @torch.no_grad()
     def step(self, x: Tensor) -> Tensor:
         """Answer (N, C) with the edit of this very window."""
-        seen = self._learner.see(x.unsqueeze(0))
-        self._edit = self._learner.deltas(seen.codes, seen.means)
-        return self.answer(x)
+        learned = self._learner.learned(self._learner.see(x.unsqueeze(0)).codes)
+        output = self._learner.run(x, learned)
+        self._edit = self._learner.settle(output.moments, learned, 1)
+        return output.logits
 
     @torch.no_grad()
     def answer(self, x: Tensor) -> Tensor:

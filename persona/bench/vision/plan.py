@@ -11,16 +11,20 @@ from persona.errors import DataError
 VALIDATION_SEEDS = (501, 502)
 TEST_SEEDS = (11, 12, 13)
 TRAIN_SEEDS = (0, 1, 2)
+# Nets that take long to train, or are controls.
+FIRST_ALONE = ("wider", "constant", "arm-cml", "duet")
 LARGEST_WINDOW = 35  # counts are kept as one digit to the base 36
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`base_steps` of the shared start, then `steps` for each adapter and `peer_steps` for every other trained row.
+    """`base_steps` of the shared start, then `peer_steps` for every trained peer.
 
-    An adapter's step costs more than a plain one; `peer_steps` makes up for that, so that all have the same time.
-    `windows` per segment of a stream, four segments to a device (A B A C). DataError where a size is not positive, or a
-    stream seed is one that choices are made on.
+    An adapter has `warm_steps` as a plain net and then `steps` of its own, each of which costs about 1.5 plain ones: in
+    all the time that peers have.
+    Nets named in `first_alone` are trained for the first training seed alone. `windows` per segment of a stream, four
+    segments to a device (A B A C). DataError where a size is not positive, or a stream seed is one that choices are
+    made on.
     """
 
     data: str = "fashion-mnist"
@@ -31,13 +35,15 @@ class Plan:
     windows: int = 3
     window_size: int = 32
     base_steps: int = 600
-    steps: int = 1500
+    warm_steps: int = 1200
+    steps: int = 750
     peer_steps: int = 2300
-    ablation_steps: int = 600
+    ablation_steps: int = 400
+    first_alone: tuple[str, ...] = FIRST_ALONE
 
     def __post_init__(self) -> None:
-        sizes = (self.devices, self.windows, self.window_size, self.base_steps, self.steps, self.peer_steps)
-        if min(*sizes, self.ablation_steps) < 1 or not self.train_seeds or not self.stream_seeds:
+        sizes = (self.devices, self.windows, self.window_size, self.base_steps, self.warm_steps, self.steps)
+        if min(*sizes, self.peer_steps, self.ablation_steps) < 1 or not self.train_seeds or not self.stream_seeds:
             raise DataError(
                 f"a benchmark of the sizes {sizes}, training seeds {self.train_seeds} and stream seeds "
                 f"{self.stream_seeds} has nothing to do; wanted at least one of each"
@@ -66,5 +72,5 @@ class Plan:
         """Return a run of minutes: it shows that everything works, and its figures mean little."""
         return replace(
             self, train_seeds=(0,), stream_seeds=(11,), devices=4, windows=2,
-            base_steps=60, steps=60, peer_steps=60, ablation_steps=20,
+            base_steps=40, warm_steps=20, steps=40, peer_steps=60, ablation_steps=20,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from persona.bench.vision.store import pack
 from persona.edit import Array
 from persona.prototypes.refine import ForgettingStatistics, refresh_or_keep
 from persona.tasks.vision.gradual import drifting_streams
-from persona.training.step import Learner, Seen
+from persona.training.step import Learner
 
 REFRESH_WINDOWS = 2  # a refresh after so many windows of every device
 HALF_LIFE = 3.0  # windows after which a code counts half
@@ -50,8 +50,8 @@ def refinement_rows(job: Job, train: int, stream: int) -> tuple[dict[str, dict[s
     rows = {}
     for name, reply in replies.items():
         cells = [
-            [_right(learner, one, reply[t](codes[d, t]), (windows[d][t], labels[d][t])) for t, one in enumerate(device)]
-            for d, device in enumerate(seen)
+            [_right(learner, reply[t](codes[d, t]), x, labels[d][t]) for t, x in enumerate(device)]
+            for d, device in enumerate(windows)
         ]
         right = pack(np.array(cells))
         whole = name.endswith("whole code")
@@ -78,7 +78,6 @@ def _prototype(bank: Bank) -> Reply:
 
 
 @torch.no_grad()
-def _right(learner: Learner, seen: Seen, code: Array, window: tuple[Tensor, Labels]) -> int:
-    x, y = window
-    deltas = learner.deltas(torch.from_numpy(code).unsqueeze(0), seen.means.detach())
-    return int((learner.model(x, deltas).logits.argmax(dim=1).numpy() == y).sum())
+def _right(learner: Learner, code: Array, x: Tensor, y: Labels) -> int:
+    deltas = learner.learned(torch.from_numpy(code).unsqueeze(0))
+    return int((learner.run(x, deltas).logits.argmax(dim=1).numpy() == y).sum())

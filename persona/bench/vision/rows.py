@@ -83,6 +83,8 @@ def _zero_context(trained: Trained) -> Make:
 
 
 def _constant(trained: Trained) -> Make:
+    if trained.suite.constant is None:
+        raise SpecError("the constant edit was not learned for this seed; leave its row out")
     kit = replace(trained.kits.kit, learner=trained.suite.constant)
     # Ungated: turned down by how strange a window is, the edit would not be the same for everybody.
     return lambda device: Persona(kit, replace(PLAIN, local=False, guard=False, gated=False))
@@ -109,7 +111,10 @@ def _cema(trained: Trained) -> Make:
 
 
 def _wider(trained: Trained) -> Make:
-    return lambda device: Static(trained.suite.wider, device)
+    wider = trained.suite.wider
+    if wider is None:
+        raise SpecError("the net with a wider head was not trained for this seed; leave its row out")
+    return lambda device: Static(wider, device)
 
 
 def _windowed(trained: Trained, name: str) -> Any:

@@ -23,7 +23,6 @@ from persona.bench.vision.tune import TUNED, tune_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.errors import SpecError
 from persona.tasks.vision.streams import Window
-from persona.training.suite import NETS
 
 # The setting whose first unit is also run at constant speed.
 TIMED = "iid-seen"
@@ -38,13 +37,13 @@ def run(job: Job, workers: int, told: Told) -> None:
     seeds = sorted({unit.train for unit in units})
     plan = job.plan
     spread(_base, [(job, seed) for seed in seeds], workers).finish(
-        "training: the shared start", plan.base_steps * len(seeds), told
+        "training: the shared start", (plan.base_steps + plan.warm_steps) * len(seeds), told
     )
-    nets = [(job, seed, name) for name in NETS for seed in seeds]
+    nets = [(job, seed, name) for seed in seeds for name in job.nets_of(seed)]
     if seeds:
         nets.insert(1, (job, plan.train_seeds[0], "teacher"))  # the longest, so early
-    adapters = sum(name in ("learner", "constant", "teacher") for _, _, name in nets)
-    steps = adapters * plan.steps + (len(nets) - adapters) * plan.peer_steps
+    each = {"learner": plan.steps, "constant": plan.steps, "teacher": 2 * plan.steps}
+    steps = sum(each.get(name, plan.peer_steps) for _, _, name in nets)
     spread(_net, nets, workers).finish("training: every net", steps, told)
     spread(_kit, [(job, seed) for seed in seeds], workers).finish("banks, jump test, prior term", len(seeds), told)
     stored = read_unit(job.folder / "settings.json").get("rows", {})
@@ -58,7 +57,7 @@ def run(job: Job, workers: int, told: Told) -> None:
 
 
 def _base(job: Job, seed: int) -> None:
-    job.shop(seed, count_step).base()
+    job.shop(seed, count_step).warm()
 
 
 def _net(job: Job, seed: int, name: str) -> None:
