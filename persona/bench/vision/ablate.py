@@ -12,8 +12,9 @@ from persona.bench.vision.drive import follow
 from persona.bench.vision.job import Job
 from persona.bench.vision.ours import Edited
 from persona.bench.vision.refinement import refinement_rows
+from persona.bench.vision.roles import MAIN
 from persona.bench.vision.run import packed
-from persona.bench.vision.settings import MAIN, SETTINGS
+from persona.bench.vision.settings import SETTINGS
 from persona.bench.vision.store import Unit, read_unit, write_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.training.step import Learner

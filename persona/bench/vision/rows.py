@@ -21,6 +21,7 @@ from persona.bench.vision.costs import Traffic, cema_traffic, prototype_traffic,
 from persona.bench.vision.drive import Make
 from persona.bench.vision.kit import Kits
 from persona.bench.vision.ours import Deltas, Fixed, Options, Persona
+from persona.bench.vision.roles import MAIN
 from persona.errors import CatalogError, SpecError
 from persona.training.suite import Suite
 
@@ -193,16 +194,32 @@ SLOW = ("cotta", "foa", "cema", "finetune")
 WHOLE = ("iid-seen", "skew-seen")
 KEY = ("persona", "persona-no-prior", "persona-k16", "persona-k64", "local-part-alone")
 FEW = ("static", "alpha-bn", "persona")
+# What is run where the question is another than which of the peers is best.
+SHORT = (
+    "static",
+    "alpha-bn",
+    "bn-prior",
+    "tent",
+    "rotta",
+    "roid",
+    "lame",
+    "arm-bn",
+    "mean-edit",
+    "persona-no-prior",
+    "persona",
+)
 
 
 def rows_of(setting: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the rows of a setting where none are named: those of all streams, and those of the first seed alone.
 
-    All of them under seen shifts; every fast peer, every control and the main ones of ours elsewhere; three where
-    devices meet a single family.
+    All of them under seen shifts; every fast peer, every control and the main ones of ours in the other main settings;
+    a choice of them elsewhere, and three where devices meet a single family.
     """
     if setting.startswith("family-"):
         return FEW, ()
+    if setting not in MAIN:
+        return SHORT, ()
     fast = tuple(row for row in (*catalog.names("methods"), *TRAINED_PEERS) if row not in SLOW)
     if setting in WHOLE:
         return (*fast, *CONTROLS, *OURS), SLOW

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from persona.bench.vision.plan import Plan
+from persona.bench.vision.roles import MAIN
 from persona.errors import DataError
 from persona.tasks.vision.corruptions import corruption_streams
 from persona.tasks.vision.datasets import MnistTask
@@ -81,7 +82,6 @@ SETTINGS: Mapping[str, Draw] = {
     **{f"c-{name}": _corrupted(name) for name in ("continual", "mixed", "correlated", "mixed-correlated")},
     **{f"family-{f.name}": _one_family(f) for f in FAMILIES.values()},
 }
-MAIN = ("iid-seen", "skew-seen", "iid-held", "skew-held", "clean")
 
 
 def settings_for(data: str, *, quick: bool = False) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from persona.bench.vision.store import write_row
 from persona.tasks.vision.streams import Window, make_streams
 
 TUNED = (*catalog.names("methods"), "cema")
-DEVICES = 8  # of each validation seed and kind of labels
+DEVICES = 4  # of each validation seed and kind of labels
 LABELS: tuple[Literal["iid", "skew"], ...] = ("iid", "skew")
 
 
