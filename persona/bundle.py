@@ -50,8 +50,8 @@ class Bundle:
     and ``moments`` (N, M). `weights` the base values of the editable tensors. `context` what the adapter reads
     ("sketch" or "samples"), `support` of how many samples at least, at most. `about` free facts for people.
 
-    What a device may do by itself beside that, None where it does not: `renorm` adds what its own sketch says to every
-    edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits.
+    What a device may do by itself beside that, None where it does not: `renorm` settles statistics of its own samples
+    into every edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits.
     """
 
     graph: bytes

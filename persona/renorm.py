@@ -1,9 +1,10 @@
-"""Renormalisation: the part of an edit that a device works out by itself, from its own sketch.
+"""Renormalisation: the part of an edit that a device works out by itself, from statistics of its own recent data.
 
 A batch-normalisation layer subtracts and divides by statistics of training. Mixing in those of the device's recent data
 (α-BN: Schneider et al., NeurIPS 2020, equation 2) is the same as another scale and shift of the layer, so it is a delta
-like any other: no byte travels for it, one forward pass under base weights is all it takes, and single samples run
-under it too. The strength α of each layer is learned with the adapter.
+like any other: no byte travels for it, forward passes are all it takes, and single samples run under it too. The
+statistics are those under the edit itself, so the two compose layer after layer. The strength α of each layer is
+learned with the adapter.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ Float64 = npt.NDArray[np.float64]
 
 # A layer's scale changes by this factor at most, whatever the data: a constant picture has no variance at all.
 LARGEST_FACTOR = 8.0
+# Deltas that differ by less than this share of a layer's largest scale are as good as the same.
+NEGLIGIBLE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +57,26 @@ class RenormLayer:
                 f"variance {self.variance.min()}; wanted [0, 1], (0, 1) and 0 or more"
             )
 
-    def deltas(self, mean: Array | Float64, variance: Array | Float64) -> tuple[Array, Array]:
-        """Return the deltas (C,) of scale and shift for input statistics (C,) of the device."""
-        a = self.strength
-        mixed_mean = a * mean + (1 - a) * self.mean
-        mixed = a * variance + (1 - a) * self.variance
-        factor = 1 / np.sqrt(mixed + self.epsilon)
-        limit = LARGEST_FACTOR / np.sqrt(self.variance + self.epsilon)
-        factor = np.minimum(factor, limit)
-        shift = self.scale * (self.mean - mixed_mean) * factor
-        stretch = self.scale * (np.sqrt(self.variance + self.epsilon) * factor - 1)
+    def settled(
+        self,
+        mean: Array | Float64,
+        variance: Array | Float64,
+        more_scale: Array | float = 0.0,
+        more_shift: Array | float = 0.0,
+    ) -> tuple[Array, Array]:
+        """Return deltas (C,) of scale and shift that hold input statistics (C,) of the device and learned deltas (C,).
+
+        With scale γ, statistics μ, σ² of training and μ', σ'² mixed, factor f = 1/√(σ'² + ε), learned Δγ and Δβ, they
+        are ``(γ + Δγ)·√(σ² + ε)·f − γ`` and ``Δβ + (γ + Δγ)·(μ − μ')·f``; f is at most `LARGEST_FACTOR` / √(σ² + ε).
+        """
+        a, trained = self.strength, self.variance.astype(np.float64)
+        mixed_mean = a * np.asarray(mean, np.float64) + (1 - a) * self.mean.astype(np.float64)
+        mixed = a * np.asarray(variance, np.float64) + (1 - a) * trained
+        spread = np.sqrt(trained + self.epsilon)
+        factor = np.minimum(1 / np.sqrt(mixed + self.epsilon), LARGEST_FACTOR / spread)
+        scale = self.scale.astype(np.float64) + more_scale
+        stretch = scale * spread * factor - self.scale
+        shift = scale * (self.mean - mixed_mean) * factor + more_shift
         return stretch.astype(np.float32), shift.astype(np.float32)
 
 
@@ -73,19 +86,34 @@ class Renorm:
 
     layers: tuple[RenormLayer, ...] = ()
 
-    def deltas(self, spec: SketchSpec, sketch: Sketch) -> dict[str, Array]:
-        """Return {tensor name: delta (C,)} for a sketch under base weights; nothing for an empty sketch."""
+    def settled(self, spec: SketchSpec, sketch: Sketch, learned: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """Return {tensor name: delta}: learned deltas with statistics of a sketch settled into those of each layer.
+
+        The sketch is that of a pass under the learned deltas, or under what an earlier call returned. After one pass
+        the first layer is exact, for nothing in front of it will change any more; after the next pass the second is,
+        and so on. Deltas of other tensors are passed on as they are, and all of them for an empty sketch.
+        """
+        found = dict(learned or {})
         if not sketch.count:
-            return {}
+            return found
         places = dict(zip((tap.name for tap in spec.taps), zip(spec.taps, spec.slices, strict=True), strict=True))
         means = sketch.moments / sketch.count
-        found: dict[str, Array] = {}
         for layer in self.layers:
             tap, where = places[layer.name]
             mean = means[where][: tap.channels]
             variance = np.maximum(means[where][tap.channels :] - mean**2, 0.0)
-            found[f"{layer.name}.weight"], found[f"{layer.name}.bias"] = layer.deltas(mean, variance)
+            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
+            more = found.get(weight, 0.0), found.get(bias, 0.0)
+            found[weight], found[bias] = layer.settled(mean, variance, *more)
         return found
+
+    def agree(self, one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+        """Return whether two outcomes of `settled` are the same, near enough to need no further pass."""
+        return all(
+            np.abs(one[name] - other[name]).max() <= NEGLIGIBLE * np.abs(layer.scale).max()
+            for layer in self.layers
+            for name in (f"{layer.name}.weight", f"{layer.name}.bias")
+        )
 
     def check(self, spec: SketchSpec) -> Renorm:
         """Return itself where every layer has its tap; SpecError naming the first that has not."""

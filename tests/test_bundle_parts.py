@@ -73,12 +73,14 @@ def test_the_golden_bundle_gives_what_was_worked_out_by_hand() -> None:
     weight = bundle.gate.weight(sketch.features(bundle.sketch))
     assert weight == pytest.approx(expected["gate_weight"], abs=1e-5)
     assert 0 < weight < 1
-    local = bundle.renorm.deltas(bundle.sketch, sketch)
-    assert local.keys() == expected["local"].keys()
-    for name, values in expected["local"].items():
-        np.testing.assert_allclose(local[name], values, atol=1e-5)
-    learned = bundle.decoder.decode(expected["code"]).scale(weight)
-    weights = Edit(local).apply(learned.apply(bundle.weights))
+    given = {name: np.array(values, np.float32) for name, values in expected["learned"].items()}
+    for deltas, wanted in (({}, expected["local"]), (given, expected["settled"])):
+        found = bundle.renorm.settled(bundle.sketch, sketch, deltas)
+        assert found.keys() == wanted.keys()
+        for name, values in wanted.items():
+            np.testing.assert_allclose(found[name], values, atol=1e-5)
+    learned = bundle.decoder.decode(expected["code"]).scale(weight).deltas
+    weights = Edit(bundle.renorm.settled(bundle.sketch, sketch, learned)).apply(bundle.weights)
     (edited,) = session.run(["logits"], {**x, **weights})
     np.testing.assert_allclose(edited, expected["logits"], atol=1e-5)
     bias = bundle.prior.bias(class_features(PriorState.empty(2).after(edited), edited))

@@ -23,7 +23,7 @@ LAYER = RenormLayer("norm", floats(1, -2), floats(4, 1), floats(3, 0.5), 0.5, 1e
 STATISTICS = arrays(np.float32, 2, elements=st.floats(-100, 100, width=32))
 
 
-def sketch_of(samples: Array) -> Sketch:
+def sketch_of(samples: Any) -> Sketch:
     """Return the sketch of samples (N, 2) that reach the layer; other taps see zeros."""
     moments = np.zeros((len(samples), TAPS.n_moments))
     moments[:, 6:8], moments[:, 8:10] = samples, samples.astype(np.float64) ** 2
@@ -36,50 +36,83 @@ def normalised(layer: RenormLayer, x: Array, mean: Any, variance: Any, scale: An
 
 def test_by_hand() -> None:
     """Device mean 5 and variance 12 mixed with 1 and 4 by halves are 3 and 8: scale 3·(√(4/8) − 1), shift 3·(−2)/√8."""
-    stretch, shift = replace(LAYER, epsilon=1e-12).deltas(floats(5, -2), floats(12, 1))
+    layer = replace(LAYER, epsilon=1e-12)
+    stretch, shift = layer.settled(floats(5, -2), floats(12, 1))
     np.testing.assert_allclose(stretch, [3 * (math.sqrt(0.5) - 1), 0], atol=1e-6)
     np.testing.assert_allclose(shift, [-6 / math.sqrt(8), 0], atol=1e-6)
     assert stretch.dtype == shift.dtype == np.float32
+    # With learned deltas 1 and 0.5 of the first channel, its scale is 4 where it was 3, and its shift moves on by 0.5.
+    stretch, shift = layer.settled(floats(5, -2), floats(12, 1), floats(1, 0), floats(0.5, 0.25))
+    np.testing.assert_allclose(stretch, [4 * math.sqrt(0.5) - 3, 0], atol=1e-6)
+    np.testing.assert_allclose(shift, [0.5 - 8 / math.sqrt(8), 0.25], atol=1e-6)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
-def test_the_edited_layer_is_one_with_mixed_statistics(strength: float) -> None:
+@pytest.mark.parametrize("learned", [floats([0, 0], [0, 0]), floats([-1.5, 2], [0.5, -0.25])], ids=["none", "some"])
+def test_the_edited_layer_is_one_with_mixed_statistics(learned: Array, strength: float) -> None:
     layer, base_shift = replace(LAYER, strength=strength), floats(0.25, -1)
     x = np.random.default_rng(0).normal(2, 3, size=(64, 2)).astype(np.float32)
     mean, variance = x.mean(axis=0), x.var(axis=0)
-    stretch, shift = layer.deltas(mean, variance)
+    pairs = ((mean, layer.mean), (variance, layer.variance))
+    stretch, shift = layer.settled(mean, variance, *learned)
     found = normalised(layer, x, layer.mean, layer.variance, layer.scale + stretch, base_shift + shift)
-    mixed = [strength * own + (1 - strength) * base for own, base in ((mean, layer.mean), (variance, layer.variance))]
-    np.testing.assert_allclose(found, normalised(layer, x, *mixed, layer.scale, base_shift), atol=1e-4)
+    mixed_mean, mixed = (strength * own + (1 - strength) * base for own, base in pairs)
+    wanted = normalised(layer, x, mixed_mean, mixed, layer.scale + learned[0], base_shift + learned[1])
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
 def test_a_sketch_gives_the_deltas_of_its_samples() -> None:
     x = np.random.default_rng(1).normal([50, -1], [2, 0.5], size=(200, 2))
-    found = Renorm((LAYER,)).check(TAPS).deltas(TAPS, sketch_of(x))
-    stretch, shift = LAYER.deltas(x.mean(axis=0), x.var(axis=0))
-    assert found.keys() == {"norm.weight", "norm.bias"}
-    np.testing.assert_allclose(found["norm.weight"], stretch, atol=1e-6)
-    np.testing.assert_allclose(found["norm.bias"], shift, atol=1e-5)
+    renorm, learned = Renorm((LAYER,)).check(TAPS), {"norm.weight": floats(0.5, -1), "norm.bias": floats(2, 0)}
+    for deltas in (None, learned):
+        found = renorm.settled(TAPS, sketch_of(x), deltas)
+        stretch, shift = LAYER.settled(x.mean(axis=0), x.var(axis=0), *(deltas or {}).values())
+        assert found.keys() == learned.keys()
+        np.testing.assert_allclose(found["norm.weight"], stretch, atol=1e-6)
+        np.testing.assert_allclose(found["norm.bias"], shift, atol=1e-5)
+
+
+def test_other_deltas_are_passed_on() -> None:
+    learned = {"norm.bias": floats(2, 0), "head.bias": floats(3)}
+    renorm, sketch = Renorm((LAYER,)), sketch_of(np.ones((2, 2)))
+    found = renorm.settled(TAPS, sketch, learned)
+    assert found.keys() == {"norm.weight", "norm.bias", "head.bias"}
+    assert found["head.bias"] is learned["head.bias"]
+    np.testing.assert_array_equal(learned["norm.bias"], [2, 0])
+    np.testing.assert_allclose(found["norm.bias"], renorm.settled(TAPS, sketch)["norm.bias"] + [2, 0], atol=1e-6)
+
+
+def test_outcomes_agree_where_they_differ_by_less_than_a_share_of_the_largest_scale() -> None:
+    """The largest scale is 3, so 0.0003 decides."""
+    renorm = Renorm((LAYER,))
+    one = {"norm.weight": floats(0.5, -1), "norm.bias": floats(2, 0), "head.bias": floats(0)}
+    assert renorm.agree(one, one)
+    assert renorm.agree(one, {**one, "head.bias": floats(9)})
+    for name in ("norm.weight", "norm.bias"):
+        assert renorm.agree(one, {**one, name: one[name] + floats(0, 0.0002)})
+        assert not renorm.agree(one, {**one, name: one[name] - floats(0, 0.0004)})
 
 
 def test_nothing_seen_changes_nothing() -> None:
-    assert Renorm((LAYER,)).deltas(TAPS, Sketch.empty(TAPS)) == {}
-    assert Renorm().deltas(TAPS, sketch_of(np.ones((2, 2)))) == {}
-    still = LAYER.deltas(LAYER.mean, LAYER.variance)
+    learned = {"norm.weight": floats(1, 1)}
+    assert Renorm((LAYER,)).settled(TAPS, Sketch.empty(TAPS), learned) == learned
+    assert Renorm((LAYER,)).settled(TAPS, Sketch.empty(TAPS)) == {}
+    assert Renorm().settled(TAPS, sketch_of(np.ones((2, 2))), learned) == learned
+    still = LAYER.settled(LAYER.mean, LAYER.variance)
     np.testing.assert_allclose(np.stack(still), np.zeros((2, 2)), atol=1e-6)
 
 
 @pytest.mark.parametrize("variance", [4.0, 1.0, 0.0])
 def test_constant_pictures_stay_finite(variance: float) -> None:
     layer = replace(LAYER, strength=1.0, variance=floats(variance, 1))
-    found = Renorm((layer,)).deltas(TAPS, sketch_of(np.full((8, 2), 0.7)))
+    found = Renorm((layer,)).settled(TAPS, sketch_of(np.full((8, 2), 0.7)))
     assert all(np.isfinite(delta).all() for delta in found.values())
     assert np.abs(1 + found["norm.weight"] / layer.scale).max() <= LARGEST_FACTOR * (1 + 1e-6)
 
 
 @given(STATISTICS, STATISTICS, st.floats(0, 1))
 def test_a_scale_never_grows_beyond_its_limit(mean: Array, spread: Array, strength: float) -> None:
-    stretch, shift = replace(LAYER, strength=strength).deltas(mean, spread**2)
+    stretch, shift = replace(LAYER, strength=strength).settled(mean, spread**2)
     assert (np.abs(stretch) <= np.abs(LAYER.scale) * (LARGEST_FACTOR - 1) * (1 + 1e-6)).all()
     assert np.isfinite(shift).all()
 
@@ -118,8 +151,8 @@ def test_arrays_there_and_back() -> None:
     assert written["single"].shape == (4, 2)
     again = Renorm.from_arrays(written, {"norm": 2, "single": 1})
     for layer, wanted in zip(again.layers, renorm.layers, strict=True):
-        found = layer.deltas(floats(3), floats(7))
-        np.testing.assert_allclose(np.stack(found), np.stack(wanted.deltas(floats(3), floats(7))), atol=1e-6)
+        found = layer.settled(floats(3), floats(7))
+        np.testing.assert_allclose(np.stack(found), np.stack(wanted.settled(floats(3), floats(7))), atol=1e-6)
         assert layer.name == wanted.name
     assert Renorm.from_arrays({}, {}).layers == ()
 

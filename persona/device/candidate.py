@@ -11,6 +11,7 @@ from persona.bundle import Bundle
 from persona.device.guard import shadow_trial
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
+from persona.device.present import Memory
 from persona.device.status import ApplyTime
 from persona.edit import Array, Edit
 from persona.sketch import Sketch
@@ -34,27 +35,29 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Makes candidates for one device. `local` is what it adds by itself; `clock` times the parts."""
+    """Makes candidates for one device. `local` is what it does by itself; `clock` times the parts."""
 
     bundle: Bundle
     model: DeviceModel
     local: LocalPart
     clock: Callable[[], float]
 
-    def make(self, prototype: int, residual: Array | None, sketch: Sketch, x: Array) -> Candidate:
+    def make(self, prototype: int, residual: Array | None, memory: Memory, x: Array) -> Candidate:
         """Return the candidate of a prototype, and perhaps a residual code (n, d), tried on samples x.
 
-        The sketch is what the code was made from: it says how much of the code's edit holds, and what the device adds.
-        WireError where the bank has no such prototype or the code does not fit; EditError where the edit does not fit
-        the model or fails its trial.
+        The memory is what the code was made from: its sketch says how much of the code's edit holds, and the statistics
+        that its samples have under that much are settled in. The bounds of the edit are checked before that. WireError
+        where the bank has no such prototype or the code does not fit; EditError where the edit does not fit the model
+        or fails its trial.
         """
         start = self.clock()
         with np.errstate(over="ignore", invalid="ignore"):  # a code beyond all bounds is for the check to refuse
             edit = self.bundle.decoder.decode(self.bundle.bank.compose(prototype, residual))
-        edit, own = self._held_back(edit, sketch), self.local.deltas(sketch)
+        edit = self._held_back(edit, memory.sketch)
         decoded = self.clock()
-        weights = self.model.weights(edit, own)
+        weights = self.model.weights(edit)
         checked = self.clock()
+        weights = self.local.settle(self.model, edit, weights, memory.samples)
         logits = shadow_trial(self.model, weights, x)
         name = f"prototype {prototype}" + ("" if residual is None else " + residual")
         return Candidate(name, weights, logits, (start, decoded, checked, self.clock()))

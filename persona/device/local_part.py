@@ -1,38 +1,58 @@
-"""What a device makes of its own sketch: how much of a learned edit holds here, and what it adds by itself."""
+"""What a device makes of its own data: how much of a learned edit holds here, and what it settles into that."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from persona.bundle import Bundle
-from persona.edit import Array
+from persona.device.model import DeviceModel, Weights
+from persona.edit import Array, Edit
 from persona.errors import EditError
-from persona.sketch import Sketch
+from persona.sketch import Sketch, SketchSpec
 
 
 class LocalPart:
     """The gate and the renormalisation of a bundle, each at rest where the bundle lacks it (method §3).
 
-    An edit in force is ``strength · learned + local``: the gate never touches the local part.
+    An edit in force is ``strength · learned`` with the statistics settled in that the device's samples have under it:
+    the gate never touches those.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self._renorm, self._gate, self._spec = bundle.renorm, bundle.gate, bundle.sketch
+        self._taps = SketchSpec.unscaled(bundle.sketch.taps, 0)
 
     def strength(self, sketch: Sketch) -> float:
         """Return how much of the learned part holds for a sketch, in [0, 1]: 1 on familiar data or without a gate."""
         return 1.0 if self._gate is None else self._gate.weight(sketch.features(self._spec))
 
-    def deltas(self, sketch: Sketch) -> dict[str, Array]:
-        """Return {tensor name: delta (C,)} of a sketch, none without renormalisation or samples.
+    def settle(self, model: DeviceModel, edit: Edit, weights: Weights, x: Array) -> Weights:
+        """Return `weights`, those of the learned edit alone, with statistics of samples x (N, *input_shape) settled in.
 
-        A scale grows by `persona.renorm.LARGEST_FACTOR` at most; the bounds of learned edits do not hold here.
-        EditError where a delta is not finite, as statistics of training near the largest float would have it.
+        Every pass makes one more layer exact, so there are as many as layers are renormalised, and fewer where
+        the outcome stands before; none without renormalisation or samples. A scale grows by
+        `persona.renorm.LARGEST_FACTOR` at most; the bounds of learned edits do not hold here. EditError where a delta
+        is not finite, as statistics of training near the largest float would have it.
         """
+        if self._renorm is None or not len(x):
+            return weights
+        found: dict[str, Array] | None = None
+        for _ in self._renorm.layers:
+            logits, moments = model.run(x, weights)
+            before, found = found, self.settled(Sketch.of(self._taps, moments, logits), edit.deltas)
+            if before is not None and self._renorm.agree(before, found):
+                break
+            weights = model.weights(edit, found)
+        return weights
+
+    def settled(self, sketch: Sketch, learned: Mapping[str, Array]) -> dict[str, Array]:
+        """Return learned deltas with the statistics of one pass settled in; EditError as in `settle`."""
         if self._renorm is None:
-            return {}
+            return dict(learned)
         with np.errstate(over="ignore", invalid="ignore"):  # the check below is what speaks
-            found = self._renorm.deltas(self._spec, sketch)
+            found = self._renorm.settled(self._taps, sketch, learned)
         for name, delta in found.items():
             if not np.isfinite(delta).all():
                 raise EditError(

@@ -50,15 +50,16 @@ class DeviceModel:
         self._base = {name: np.array(bundle.weights[name], np.float32, order="C") for name in bundle.spec.names}
         self._check_outputs()
 
-    def weights(self, edit: Edit | None, local: Mapping[str, Array] | None = None) -> Weights:
+    def weights(self, edit: Edit | None, settled: Mapping[str, Array] | None = None) -> Weights:
         """Return a new set W + Δ, or W for None; EditError where the edit does not fit the spec of the bundle.
 
-        `local` {tensor name: delta} is the device's own part: added after the check, since no bounds of learned edits
-        hold for it.
+        `settled` {tensor name: delta} stands in the place of the edit's own deltas of these names: what the device made
+        of them. It comes after the check, since no bounds of learned edits hold for it.
         """
-        arrays = self._base if edit is None else edit.check(self._bundle.spec).apply(self._base)
-        if local:
-            arrays = Edit(local).apply(arrays)
+        arrays = self._base
+        if edit is not None:
+            checked = edit.check(self._bundle.spec)
+            arrays = (Edit({**checked.deltas, **settled}) if settled else checked).apply(self._base)
         for array in arrays.values():
             array.setflags(write=False)
         return Weights(arrays, {name: OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()})

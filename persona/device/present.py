@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,17 @@ from persona.device.recent import Recent
 from persona.edit import Array
 from persona.sketch import Sketch
 from persona.wire import AdaptRequest
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was remembered at one moment: its sketch under base weights, and its samples (S, …), oldest first.
+
+    There are no samples where nothing reads them: neither the adapter nor a renormalisation.
+    """
+
+    sketch: Sketch
+    samples: Array
 
 
 class Present:
@@ -26,7 +38,8 @@ class Present:
         self._bundle = bundle
         self._sketch_share = sketch_share
         self._lock = threading.Lock()
-        self._recent = Recent(bundle.sketch, bundle.support[1], bundle.context == "samples")
+        with_samples = bundle.context == "samples" or bundle.renorm is not None
+        self._recent = Recent(bundle.sketch, bundle.support[1], with_samples)
         self._jump_test = JumpTest(bundle.sketch, bundle.jump)
         self._last_x = np.zeros((0, *bundle.input_shape), np.float32)
         self._share_due = 0.0
@@ -90,22 +103,29 @@ class Present:
         with self._lock:
             return self._recent.sketch()
 
-    def question(self) -> tuple[AdaptRequest, Sketch, Sketch]:
-        """Return a request made of what is remembered, its sketch, and the place for which the answer holds."""
+    def memory(self) -> Memory:
+        """Return the sketch and the samples of what is remembered."""
+        with self._lock:
+            return self._memory()
+
+    def question(self) -> tuple[AdaptRequest, Memory, Sketch]:
+        """Return a request made of what is remembered, that itself, and the place for which the answer holds."""
         fingerprint, context = self._bundle.fingerprint, self._bundle.context
         with self._lock:
-            place, count, sketch = self._jump_test.place(), len(self._recent), self._recent.sketch()
-            samples = self._recent.samples() if context == "samples" else None
-        if samples is not None:
-            return AdaptRequest(fingerprint, context, samples, count), sketch, place
+            place, count, memory = self._jump_test.place(), len(self._recent), self._memory()
+        if context == "samples":
+            return AdaptRequest(fingerprint, context, memory.samples, count), memory, place
         # Features are standardised and clipped: float16 takes far less from them than the noise of a window does.
-        values = sketch.features(self._bundle.sketch).astype(np.float16)
-        return AdaptRequest(fingerprint, context, values, count), sketch, place
+        values = memory.sketch.features(self._bundle.sketch).astype(np.float16)
+        return AdaptRequest(fingerprint, context, values, count), memory, place
 
     def has_left(self, place: Sketch) -> bool:
         """Return whether the data is of another domain than it was at a place."""
         with self._lock:
             return self._jump_test.has_left(place)
+
+    def _memory(self) -> Memory:
+        return Memory(self._recent.sketch(), self._recent.samples())
 
     def _keep_last(self, x: Array) -> None:
         self._last_x = x[-self._bundle.support[1] :].copy()

@@ -10,7 +10,7 @@ from persona.sketch import Sketch, SketchSpec
 
 
 class Recent:
-    """The last `limit` samples: moments and logits under base weights, and the samples where the adapter reads them.
+    """The last `limit` samples: moments and logits under base weights, and the samples where something reads them.
 
     Rows are kept rather than sums, so that the oldest sample leaves exactly when a new one comes, whatever the sizes of
     the batches: one sample at a time and a whole window give the same sketch. Not for use by several threads at once.
@@ -46,7 +46,7 @@ class Recent:
         return Sketch.of(self._spec, self._moments.values(), self._logits.values())
 
     def samples(self) -> Array:
-        """Return a copy of the samples (S, …), oldest first; none where the adapter does not read them."""
+        """Return a copy of the samples (S, …), oldest first; none where nothing reads them."""
         return self._samples.values()
 
     def start_window(self) -> None:

@@ -224,9 +224,9 @@ class Runtime:
         return self._local.strength(self._present.sketch())
 
     def _nearest(self, x: Array) -> Candidate:
-        sketch = self._present.sketch()
-        nearest = self._bundle.bank.nearest(sketch.features(self._bundle.sketch))
-        return self._workshop.make(nearest, None, sketch, x)
+        memory = self._present.memory()
+        nearest = self._bundle.bank.nearest(memory.sketch.features(self._bundle.sketch))
+        return self._workshop.make(nearest, None, memory, x)
 
     def _pick_prototype(self) -> None:
         try:
@@ -264,11 +264,11 @@ class Runtime:
         with self._lock:
             self._schedule.tried()
             by_hand = self._by_hand
-        request, sketch, place = self._present.question()
+        request, memory, place = self._present.question()
         try:
             reply = self._exchange(cloud, request)
             check_reply(reply, self._bundle)
-            candidate = self._workshop.make(reply.prototype, reply.residual, sketch, self._present.last_x)
+            candidate = self._workshop.make(reply.prototype, reply.residual, memory, self._present.last_x)
         except PersonaError as error:
             self._fail(error)
             return

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class ApplyTime:
     """Microseconds from a reply to its edit in force, part by part.
 
-    `decode_us` code → edit, turned down and with what the device adds to it; `check_us` the learned part against spec
-    and bounds, W + Δ computed and made ready; `trial_us` the shadow trial on the last batch; `swap_us` the test for a
-    late answer and the exchange of one reference.
+    `decode_us` code → edit, turned down; `check_us` the learned part against spec and bounds, W + Δ computed and made
+    ready; `trial_us` the passes that settle the device's own statistics into it, where it has them, and the shadow
+    trial on the last batch; `swap_us` the test for a late answer and the exchange of one reference.
     """
 
     decode_us: float

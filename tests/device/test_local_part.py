@@ -1,4 +1,4 @@
-"""What comes into force is strength · learned + local, both of the sketch at hand; worked out here by other means."""
+"""What comes into force is strength · learned with local statistics settled in; worked out here by other means."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from persona.bundle import Bundle
 from persona.device import OnJump, Options, Runtime
 from persona.device.local_part import LocalPart
+from persona.device.model import DeviceModel
 from persona.edit import Array, Edit
 from persona.errors import EditError
 from persona.renorm import Renorm
@@ -157,8 +158,10 @@ def test_a_bundle_without_them_adds_nothing() -> None:
     bundle, x = bundle_of(renorm=None, gate=None), window(3)
     wanted = logits_of(x, MEAN, VARIANCE, learned(floats([1, 0]) + RESIDUAL))
     np.testing.assert_allclose(adapted(bundle, x).predict(x), wanted, atol=1e-4)
-    part, nothing = LocalPart(bundle), Sketch.empty(bundle.sketch)
-    assert (part.strength(nothing), part.deltas(nothing)) == (1.0, {})
+    part, model, edit = LocalPart(bundle), DeviceModel(bundle), Edit.zero(bundle.spec)
+    weights = model.weights(edit)
+    assert part.strength(Sketch.empty(bundle.sketch)) == 1.0
+    assert part.settle(model, edit, weights, x) is weights
 
 
 def out_of_range() -> Bundle:

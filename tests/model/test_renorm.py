@@ -75,13 +75,16 @@ def test_the_edited_first_layer_is_torchs_own_with_mixed_statistics(strength: fl
             torch.testing.assert_close(edited[row], oracle(own), atol=1e-4, rtol=1e-4)
 
 
-def test_numpys_twin_gives_the_same_deltas() -> None:
+@pytest.mark.parametrize("size", [0.0, 0.5])
+def test_numpys_twin_gives_the_same_deltas(size: float) -> None:
+    """From the moments of one pass with own statistics, under learned deltas of no size and of some."""
     model, x = model_of(), windows()
-    renorm = Renorm(model)
+    renorm, dice = Renorm(model), torch.Generator().manual_seed(2)
+    learned = {t.name: size * torch.randn(len(x), *t.shape, generator=dice) for t in model.spec.tensors}
     with torch.no_grad():
         renorm.logits.copy_(torch.tensor([-1.0, 2.0]))
-        moments = model(x.flatten(0, 1)).moments.unflatten(0, x.shape[:2])
-        deltas = renorm(model, moments.mean(dim=1))
+        moments = model(x.flatten(0, 1), learned, renorm.shares()).moments.unflatten(0, x.shape[:2])
+        deltas = renorm(model, moments.mean(dim=1), learned)
     spec = SketchSpec.unscaled(model.tap_specs, 0)
     shipped = renorm.to_numpy(model).check(spec)
     assert [layer.name for layer in shipped.layers] == ["norm1", "norm2"]
@@ -89,7 +92,7 @@ def test_numpys_twin_gives_the_same_deltas() -> None:
     for row, rows in enumerate(moments.numpy()):
         sketch = Sketch.of(spec, rows, np.zeros((len(rows), 0)))
         for twin in (shipped, again):
-            found = twin.deltas(spec, sketch)
+            found = twin.settled(spec, sketch, {name: delta[row].numpy() for name, delta in learned.items()})
             assert found.keys() == deltas.keys()
             for name, delta in found.items():
                 np.testing.assert_allclose(delta, deltas[name][row].numpy(), atol=1e-5)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from persona.bundle import Bundle
@@ -21,6 +22,7 @@ MEAN, VARIANCE = (1.0, 0.0, -1.0), (4.0, 1.0, 0.25)
 SCALE, SHIFT = (1.0, 2.0, 0.5), (0.5, 0.0, -1.0)
 HEAD, BIAS = ((1.0, 0.0, 0.5), (0.0, 1.0, -0.5)), (0.0, 0.25)
 BOUND = 0.25  # of the head's bias
+MORE_SCALE, MORE_SHIFT = (0.5, -0.25, 0.125), (-0.25, 0.5, 0.0)  # learned deltas, other than those of the code
 
 Rows = list[list[float]]
 
@@ -67,15 +69,21 @@ def gate_weight() -> float:
     return min(max((NONE - distance) / (NONE - FULL), 0), 1)
 
 
-def local_deltas() -> tuple[list[float], list[float]]:
-    """Return what the device adds to scale and shift: half of its own statistics, half of those of training."""
+def settled_deltas(
+    more_scale: Sequence[float] = (0, 0, 0), more_shift: Sequence[float] = (0, 0, 0)
+) -> tuple[list[float], list[float]]:
+    """Return deltas of scale and shift that hold learned ones and, by halves, statistics of X and of training.
+
+    The layer is the first one, so that one pass under any weights gives its statistics.
+    """
     means, variances = statistics()
     stretch, shift = [], []
     for i in range(3):
         mixed = STRENGTH * variances[i] + (1 - STRENGTH) * VARIANCE[i] + EPSILON
         ratio = math.sqrt((VARIANCE[i] + EPSILON) / mixed)
-        stretch.append(SCALE[i] * (ratio - 1))
-        shift.append(SCALE[i] * STRENGTH * (MEAN[i] - means[i]) / math.sqrt(mixed))
+        scale = SCALE[i] + more_scale[i]
+        stretch.append(scale * ratio - SCALE[i])
+        shift.append(more_shift[i] + scale * STRENGTH * (MEAN[i] - means[i]) / math.sqrt(mixed))
     return stretch, shift
 
 
@@ -92,7 +100,8 @@ def prior_bias(logits: Rows) -> list[float]:
 def main() -> None:
     """Write ``device-parts-1.persona`` and its JSON."""
     data = parts_bundle().to_bytes()
-    weight, (stretch, shift) = gate_weight(), local_deltas()
+    weight, (stretch, shift) = gate_weight(), settled_deltas()
+    settled = settled_deltas(MORE_SCALE, MORE_SHIFT)
     learned = [BOUND * math.tanh(value / BOUND) for value in CODE]
     logits = logits_of([weight * delta for delta in learned], stretch, shift)
     expected = {
@@ -104,6 +113,8 @@ def main() -> None:
         "features": features(),
         "gate_weight": weight,
         "local": {"norm.weight": stretch, "norm.bias": shift},
+        "learned": {"norm.weight": MORE_SCALE, "norm.bias": MORE_SHIFT},
+        "settled": {"norm.weight": settled[0], "norm.bias": settled[1]},
         "logits": logits,
         "prior_bias": prior_bias(logits),
     }
