@@ -15,7 +15,11 @@ _NUMBERS = ("bytes", "bound", "training windows", "norm of its edit")
 
 
 def facts_of(bundle: Bundle) -> dict[str, Any]:
-    """Return layers, sizes, prototypes and fingerprint as plain values."""
+    """Return layers, sizes, prototypes and fingerprint as plain values.
+
+    `parts` holds renorm, gate and prior, each where the bundle has it: per layer its name, channels and strength α; the
+    gate's directions and the distances of full and of no weight; the prior's hidden units and parameters.
+    """
     decoder_bytes = sum(array.nbytes for array in bundle.decoder.to_arrays().values())
     bank_bytes = sum(array.nbytes for array in bundle.bank.to_arrays().values())
     edits = [bundle.decoder.decode(code) for code in bundle.bank.codes]
@@ -50,6 +54,7 @@ def facts_of(bundle: Bundle) -> dict[str, Any]:
                 for k, (count, edit) in enumerate(zip(bundle.bank.counts, edits, strict=True))
             ],
         },
+        "parts": _parts(bundle),
         "about": dict(bundle.about),
     }
 
@@ -78,7 +83,37 @@ def tables_of(facts: Mapping[str, Any]) -> list[Table]:
     bank = _table(f"Bank, version {facts['bank']['version']}", "prototype", "training windows", "norm of its edit")
     for row in facts["bank"]["prototypes"]:
         bank.add_row(str(row["prototype"]), str(row["windows"]), f"{row['edit_norm']:.3f}")
-    return [head, layers, sizes, bank]
+    return [head, layers, sizes, bank, *_parts_tables(facts["parts"])]
+
+
+def _parts(bundle: Bundle) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    if bundle.renorm is not None:
+        rows = bundle.renorm.layers
+        parts["renorm"] = [{"name": r.name, "channels": r.mean.size, "strength": r.strength} for r in rows]
+    if bundle.gate is not None:
+        full, none = (float(limit) for limit in bundle.gate.limits[2:])
+        parts["gate"] = {"directions": len(bundle.gate.directions), "full": full, "none": none}
+    if bundle.prior is not None:
+        arrays = bundle.prior.arrays
+        parts["prior"] = {"hidden": arrays["b1"].size, "parameters": sum(array.size for array in arrays.values())}
+    return parts
+
+
+def _parts_tables(parts: Mapping[str, Any]) -> list[Table]:
+    """Return one table of what the device does by itself, and none where it does nothing."""
+    table = _table("By the device itself", "part", "what it does")
+    for row in parts.get("renorm", ()):
+        said = f"{row['strength']:.0%} of own statistics, {row['channels']} channels"
+        table.add_row(f"renorm {escape(row['name'])}", said)
+    if "gate" in parts:
+        gate = parts["gate"]
+        said = f"edits whole up to distance {gate['full']:.3g}, none from {gate['none']:.3g} on"
+        table.add_row("gate", f"{said}; {gate['directions']} directions")
+    if "prior" in parts:
+        prior = parts["prior"]
+        table.add_row("prior", f"a bias a class, {prior['hidden']} hidden units, {prior['parameters']:,} parameters")
+    return [table] if table.row_count else []
 
 
 def _norm(edit: Any) -> float:
