@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from persona.errors import EditError, SpecError
 from persona.model.independence import check_independence
+from persona.model.layers import EditableBatchNorm2d
 from persona.model.patterns import check_taking_part, find_layers, find_leaves, make_editable
 from persona.model.taps import Tap, check_taps, choose_taps, tap_moments
 from persona.model.watching import in_eval_mode, watching
@@ -87,6 +88,7 @@ class EditableModel(nn.Module):
         """
         deltas = deltas or {}
         self._check(deltas)
+        self._check_shares(own or {})
         base = {name: self.module.get_parameter(name) for name in deltas}
         shares = {f"{name}.own_share": share for name, share in (own or {}).items()}
         return self._run(x, {**{name: value + deltas[name].to(value) for name, value in base.items()}, **shares})
@@ -121,6 +123,16 @@ class EditableModel(nn.Module):
                 raise EditError(
                     f"edit of {name!r} has shape {tuple(value.shape)}; wanted {shape}, or (devices, …) of that"
                 )
+
+    def _check_shares(self, own: Mapping[str, Tensor]) -> None:
+        layers = {layer.name: self.module.get_submodule(layer.name) for layer in self.spec.layers} if own else {}
+        norms = [name for name, layer in layers.items() if isinstance(layer, EditableBatchNorm2d)]
+        for name, share in own.items():
+            if name not in norms:
+                known = ", ".join(norms) or "none"
+                raise EditError(f"{name!r} is no edited batch normalisation of this model; there are {known}")
+            if share.ndim:
+                raise EditError(f"the share of own statistics of {name!r} has shape {tuple(share.shape)}; wanted ()")
 
 
 def _take(taps: Mapping[str, Tap], moments: dict[str, Tensor], name: str, value: Tensor) -> None:

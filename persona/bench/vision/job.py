@@ -85,7 +85,8 @@ class Job:
         """Return the rows of a unit that are not stored yet."""
         done = read_unit(unit.path(self.folder)).get("rows", {})
         rows, slow = rows_of(unit.setting) if self.rows is None else (self.rows, ())
-        wanted = (*rows, *slow) if unit.stream == self.plan.stream_seeds[0] else rows
+        first = (unit.train, unit.stream) == (self.plan.train_seeds[0], self.plan.stream_seeds[0])
+        wanted = (*rows, *slow) if first else rows
         return [row for row in wanted if row not in done]
 
     def every_row(self) -> list[str]:

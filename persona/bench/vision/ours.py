@@ -94,8 +94,10 @@ class Persona:
         if len(self._coming) >= self._options.delay:
             self._arrived = self._coming.popleft()
         logits, settled = self._run(x, learned)
-        late = self._arrived is not None and self._arrived is not learned
-        self._in_force = self._run(x, self._arrived or {})[1] if late else settled
+        if self._arrived is learned:
+            self._in_force = settled
+        elif self._arrived is not None:
+            self._in_force = self._run(x, self._arrived)[1]
         self._last = look.first
         self._prior, biased = self._with_prior(self._prior, logits, sketch)
         return biased

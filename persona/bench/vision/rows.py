@@ -189,7 +189,7 @@ def traffic_of(name: str, trained: Trained, window: Tensor) -> Traffic:
     return Traffic()
 
 
-# Rows that take many passes a window: they are run on the first stream seed alone, and in two settings.
+# Rows that take many passes a window: they are run on the first training and stream seed alone, and in two settings.
 SLOW = ("cotta", "foa", "cema", "finetune")
 WHOLE = ("iid-seen", "skew-seen")
 KEY = ("persona", "persona-no-prior", "persona-k16", "persona-k64", "local-part-alone")
@@ -211,7 +211,7 @@ SHORT = (
 
 
 def rows_of(setting: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the rows of a setting where none are named: those of all streams, and those of the first seed alone.
+    """Return the rows of a setting where none are named: those of all seeds, and those of the first ones alone.
 
     All of them under seen shifts; every fast peer, every control and the main ones of ours in the other main settings;
     a choice of them elsewhere, and three where devices meet a single family.
