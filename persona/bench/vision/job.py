@@ -114,7 +114,8 @@ class Job:
         """Return what one training seed left, training what is missing."""
         shop = self.shop(seed)
         suite = train_suite(shop, self.nets_of(seed))
-        kits = kept_kits(suite.learner, shop.task.training(), seed, shop.folder / "kit.safetensors")
+        file, count = shop.folder / "kit.safetensors", self.plan.kit_windows
+        kits = kept_kits(suite.learner, shop.task.training(), seed, file, count)
         chosen = read_unit(self.folder / CHOSEN).get("rows", {})
         tuned = {name: row["chosen"] for name, row in chosen.items()}
         return Trained(suite, kits, self.teacher(), seed, tuned)

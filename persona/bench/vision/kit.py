@@ -32,7 +32,7 @@ from persona.training.prior import collect_prior_episodes, train_prior
 from persona.training.step import Learner, to_tensors
 
 WINDOWS = 2048
-PRIOR_EPISODES = 3000
+PRIOR_SHARE = 1.5  # episodes of the prior term for each of those windows
 POOL = 128  # of training devices' edits, which the controls draw from
 # Shares of training windows up to which an edit has its full strength, and from which on none: chosen on validation
 # pictures under held families.
@@ -55,18 +55,18 @@ class Kits:
 
 
 @torch.no_grad()
-def make_kits(learner: Learner, episodes: Any, seed: int) -> Kits:
-    """Return what devices hold beside a trained learner, all of it from training episodes.
+def make_kits(learner: Learner, episodes: Any, seed: int, count: int = WINDOWS) -> Kits:
+    """Return what devices hold beside a trained learner, all of it from `count` windows of training episodes and more.
 
     `episodes` is a frozen dataclass with the field `labels`, as every sampler of the vision tasks is.
     """
     rng = np.random.default_rng((seed, 1))
     spec = sketch_spec(learner)
-    codes, windows = collect_windows(learner, spec, replace(episodes, labels=0.5), rng, WINDOWS)
+    codes, windows = collect_windows(learner, spec, replace(episodes, labels=0.5), rng, count)
     features = np.stack([first.features(spec) for first, _ in windows])
     banks = {k: make_bank(codes, features, k, rng) for k in BANKS}
     sources = (replace(episodes, labels="iid"), replace(episodes, labels="skew"))
-    history = collect_prior_episodes(learner, sources, PRIOR_EPISODES, rng)
+    history = collect_prior_episodes(learner, sources, int(PRIOR_SHARE * count), rng)
     with torch.enable_grad():
         prior = train_prior(history, seed)
     kit = Kit(
@@ -75,10 +75,10 @@ def make_kits(learner: Learner, episodes: Any, seed: int) -> Kits:
     return Kits(kit, banks, _pool(learner, episodes, rng), codes, features)
 
 
-def kept_kits(learner: Learner, episodes: Any, seed: int, file: Path) -> Kits:
+def kept_kits(learner: Learner, episodes: Any, seed: int, file: Path, count: int = WINDOWS) -> Kits:
     """Return the kits that a file keeps, or make them and keep them; TrainingError where the file is damaged."""
     if not file.exists():
-        kits = make_kits(learner, episodes, seed)
+        kits = make_kits(learner, episodes, seed, count)
         write_whole(file, save(_to_arrays(kits)))
         return kits
     try:
