@@ -14,12 +14,15 @@ from persona.bench.vision.ours import Options as Row
 from persona.bundle import Bundle, read_bundle
 from persona.device import OnJump, Runtime
 from persona.device import Options as DeviceOptions
+from persona.device.local_part import LocalPart
+from persona.device.model import DeviceModel
 from persona.edit import Array
 from persona.export import Options, export_bundle
 from persona.export.build import WINDOWS, collect_windows, sketch_spec
 from persona.gate import SketchGate
 from persona.model import EditableModel
 from persona.prior import PriorNet
+from persona.sketch import Sketch
 from persona.training.loop import AdapterConfig, Schedule, train_adapter
 from persona.training.prior import collect_prior_episodes, train_prior
 from persona.training.step import Learner, LossWeights
@@ -64,11 +67,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Unflatten(1, (4, 1, 1)), nn.Conv2d(4, 12, 1), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 8, 1),
-        nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2),
+        nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2),
     )  # fmt: skip
     for seed in range(20):  # lived-in statistics
         net(torch.from_numpy(WORLD.sample(np.random.default_rng(seed)).support).flatten(0, 1))
-    model = EditableModel(net, ["2", "5", "8"], torch.zeros(2, 4))
+    model = EditableModel(net, ["2", "5", "8", "11"], torch.zeros(2, 4))
     config = AdapterConfig(Schedule(60, 5e-3), renorm=True, weights=LossWeights(partial_share=0.2))
     learner, _ = train_adapter(model, WORLD.adapter(model), WORLD, config)
     learner.model.eval()
@@ -92,7 +95,7 @@ def test_the_exported_parts_are_the_learners(trained: Trained) -> None:
     bundle, learner = trained.bundle, trained.learner
     assert learner.renorm is not None
     assert bundle.renorm is not None
-    assert [layer.name for layer in bundle.renorm.layers] == ["2", "5"]
+    assert [layer.name for layer in bundle.renorm.layers] == ["2", "5", "8"]
     strengths = learner.renorm.logits.detach().sigmoid().numpy()
     np.testing.assert_allclose([layer.strength for layer in bundle.renorm.layers], strengths, atol=1e-6)
     spec = sketch_spec(learner)
@@ -134,6 +137,23 @@ def test_after_a_jump_the_device_answers_as_the_reference(trained: Trained) -> N
     wanted = reference.answer(torch.from_numpy(second)).numpy()
     np.testing.assert_allclose(runtime.predict(second), wanted, atol=1e-4, rtol=1e-4)
     assert runtime.status().jumps == 1
+
+
+def test_every_pass_of_settling_is_needed(trained: Trained) -> None:
+    """Or the agreement above would not tell statistics under the edit from those of the pass before it."""
+    x, bundle = windows()[2], trained.bundle
+    model, part = DeviceModel(bundle), LocalPart(bundle)
+    codes = torch.from_numpy(bundle.bank.codes[:1])
+    edit, weights = bundle.decoder.decode(bundle.bank.codes[0]), None
+    with torch.no_grad():
+        wanted = trained.learner.run(torch.from_numpy(x), trained.learner.learned(codes)).logits.numpy()
+    off = []
+    for _ in range(4):
+        logits, moments = model.run(x, weights or model.weights(edit))
+        off.append(float(np.abs(logits - wanted).max()))
+        weights = model.weights(edit, part.settled(Sketch.of(bundle.sketch, moments, logits), edit.deltas))
+    assert min(off[:3]) > 1e-3, off
+    assert off[3] < 1e-4, off
 
 
 def test_the_parts_change_what_is_answered(trained: Trained) -> None:

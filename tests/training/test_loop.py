@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from persona.errors import TrainingError
-from persona.training import AdapterConfig, History, Learner, Schedule, train_adapter, train_base
+from persona.training import AdapterConfig, History, Learner, LossWeights, Schedule, train_adapter, train_base
 from persona.training.evaluate import Scores, sample_many, score
 from persona.training.loop import CALIBRATION_WINDOWS, SMALLEST_SCALE, eigenvalue_shares, start_learner
 from persona.training.step import to_tensors
@@ -20,11 +20,13 @@ SIGN, CIRCLE, PICTURES = Angles(2), Angles(64), Angles(2, shape=(1, 2, 2))
 SHORT = Schedule(steps=8, learning_rate=1e-2)
 
 
-def trained(world: Angles, base: str = "joint", steps: int = 200) -> tuple[Learner, History, nn.Module]:
+def trained(
+    world: Angles, base: str = "joint", steps: int = 200, weights: LossWeights = LossWeights()
+) -> tuple[Learner, History, nn.Module]:
     net = world.net()
     train_base(net, world, Schedule(steps=60, learning_rate=2e-2))
     model = world.model(net)
-    config = AdapterConfig(Schedule(steps, 2e-2), base)  # type: ignore[arg-type]
+    config = AdapterConfig(Schedule(steps, 2e-2), base, weights=weights)  # type: ignore[arg-type]
     learner, history = train_adapter(model, world.adapter(model), world, config)
     return learner, history, net
 
@@ -41,9 +43,16 @@ def test_the_adapter_finds_what_no_unedited_model_can(world: Angles, base: str) 
     assert found.adapted_causal > 0.9
     for blind in (found.static, found.base, found.mean_edit, found.shuffled_edit):
         assert 0.4 < blind < 0.6
-    assert history.collapsed == (world is SIGN)  # one sign needs one direction only; a circle needs two
-    assert sum(history.code_shares[:2]) > 0.9
+    assert not history.collapsed
     assert history.losses[-1] < history.losses[0]
+
+
+@pytest.mark.parametrize("world", [SIGN, CIRCLE], ids=["sign", "circle"])
+def test_codes_that_are_not_kept_apart_collapse_to_what_the_world_needs(world: Angles) -> None:
+    """One sign needs one direction only; a circle needs two."""
+    _, history, _ = trained(world, weights=LossWeights(spread=0.0))
+    assert history.collapsed == (world is SIGN)
+    assert sum(history.code_shares[:2]) > 0.9
 
 
 def test_an_adapter_that_reads_samples_finds_it_too() -> None:

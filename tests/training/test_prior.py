@@ -89,7 +89,7 @@ def test_episodes_are_windows_under_their_own_edits_from_the_sources_in_turn() -
         query, _ = to_tensors(batch.query, batch.query_labels)
         for device, window in enumerate(query):
             seen = learner.see(window[None])
-            wanted = learner.model(window, learner.deltas(seen.codes, seen.means)).logits.detach()
+            wanted = learner.model(window, learner.learned(seen.codes)).logits.detach()
             np.testing.assert_allclose(found.logits[3 * at + device], wanted, atol=1e-4)
     assert np.isfinite(found.features).all()
 
@@ -120,7 +120,7 @@ def test_some_devices_have_the_history_of_another() -> None:
 def _with_own_history(learner: Learner, batch: EpisodeBatch, present: np.ndarray) -> np.ndarray:
     support, _ = to_tensors(batch.support, batch.support_labels)
     seen = learner.see(support)
-    past = learner.model(support.flatten(0, 1), learner.deltas(seen.codes, seen.means)).logits
+    past = learner.model(support.flatten(0, 1), learner.learned(seen.codes)).logits
     rows = []
     for before, now in zip(past.reshape(*support.shape[:2], -1).numpy(), present, strict=False):
         rows.append(class_features(PriorState.empty(2).after(before).after(now), now))

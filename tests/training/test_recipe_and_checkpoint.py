@@ -13,6 +13,7 @@ from persona.errors import SpecError, TrainingError
 from persona.model.renorm import Renorm
 from persona.training.centres import Centres
 from persona.training.checkpoint import Run, load_run, save_run
+from persona.training.evaluate import edits_of
 from persona.training.recipe import Recipe
 from persona.training.step import Learner
 
@@ -117,9 +118,9 @@ def test_blindness_and_the_local_part_come_back(run: Run, tmp_path: Path, blind:
     assert again.blind is blind
     assert (again.renorm is None) is not local
     with torch.no_grad():
-        seen = learner.see(torch.rand(2, 4, *SHAPE))
-        deltas, found = learner.deltas(seen.codes, seen.means), again.deltas(seen.codes, seen.means)
-    assert all(torch.equal(found[name], delta) for name, delta in deltas.items())
+        windows = torch.rand(2, 4, *SHAPE)
+        edits, found = edits_of(learner, windows), edits_of(again, windows)
+    assert all(torch.equal(found[name], edit) for name, edit in edits.items())
 
 
 def test_a_run_of_an_earlier_release_is_not_blind(run: Run, tmp_path: Path) -> None:

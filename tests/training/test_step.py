@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from persona.model import raw_features, standardise
-from persona.model.renorm import Renorm
 from persona.tasks.base import EpisodeBatch
 from persona.training import Learner, LossWeights
 from persona.training.centres import Centres
 from persona.training.step import adapter_loss, draw_strengths, likeness, relative_size, to_tensors
-from tests.adapters.building import adapter_for, backbone_model, trained
+from tests.adapters.building import trained
 from tests.training.known import Angles
 
 WORLD = Angles(tasks=3, support=5, query=7)
@@ -121,7 +120,7 @@ def test_an_adapter_that_reads_samples_gets_samples() -> None:
     made = learner(world)
     drawn = world.sample(np.random.default_rng(0))
     support, _ = to_tensors(drawn.support, drawn.support_labels)
-    codes, logits, _ = made.see(support)
+    codes, logits = made.see(support)
     torch.testing.assert_close(codes, made.adapter.codes(support))
     torch.testing.assert_close(logits, made.model(support.flatten(0, 1)).logits)
 
@@ -194,44 +193,15 @@ def test_the_loss_runs_edits_at_their_strengths() -> None:
     torch.testing.assert_close(found, wanted)
 
 
-def pictured() -> tuple[Learner, Tensor, Tensor]:
-    """Return a learner with a local part, and the codes and mean moments of two windows of pictures."""
-    model = backbone_model("cnn-bn")
-    adapter = trained(adapter_for(model)).eval()
-    width = model.n_features
-    made = Learner(model, adapter, torch.zeros(width), torch.ones(width), Centres(2), renorm=Renorm(model))
-    seen = made.see(torch.rand(2, 5, 1, 12, 12, generator=torch.Generator().manual_seed(0)))
-    return made, seen.codes.detach(), seen.means.detach()
-
-
-def test_an_edit_is_what_the_codes_say_at_a_strength_and_the_local_part_whole() -> None:
-    made, codes, means = pictured()
-    assert made.renorm is not None
-    learned, local = made.adapter.decoder(codes), made.renorm(made.model, means)
-    strengths = torch.tensor([0.25, 1.0])
-    found = made.compose(codes, means, strengths)
-    assert found.keys() == learned.keys() > local.keys()
-    for name, delta in found.items():
-        wanted = learned[name] * strengths.reshape(-1, *[1] * (delta.ndim - 1)) + local.get(name, torch.zeros(()))
-        torch.testing.assert_close(delta, wanted)
-    assert all(torch.equal(made.deltas(codes, means, strengths)[name], delta) for name, delta in found.items())
-
-
-def test_either_part_of_an_edit_may_be_left_out() -> None:
-    made, codes, means = pictured()
-    assert made.renorm is not None
-    learned, local = made.adapter.decoder(codes), made.renorm(made.model, means)
-    for found, wanted in (
-        (made.compose(codes, None), learned),
-        (made.compose(None, means), local),
-        (made.compose(None, means, torch.zeros(2)), local),
-        (replace(made, renorm=None).compose(codes, means), learned),
-        (made.compose(None, None), {}),
-    ):
-        assert found.keys() == wanted.keys()
-        assert all(torch.equal(found[name], delta) for name, delta in wanted.items())
-    none = made.compose(codes, means, torch.zeros(2))
-    assert all(torch.equal(none[name], local[name]) if name in local else not none[name].any() for name in none)
+def test_codes_say_an_edit_of_any_strength() -> None:
+    made = learner()
+    codes = adapter_loss(made, batch(), ONLY_TASK, QUERY)[1]
+    whole, found = made.learned(codes), made.learned(codes, torch.tensor([0.0, 0.25, 1.0]))
+    assert found.keys() == whole.keys() == set(made.model.spec.names)
+    for name, delta in made.adapter.decoder(codes).items():
+        assert torch.equal(whole[name], delta)
+        assert not found[name][0].any()
+        torch.testing.assert_close(found[name][1:], torch.stack([0.25 * delta[1], delta[2]]))
 
 
 def test_a_blind_learner_has_one_code_for_everybody() -> None:

@@ -22,9 +22,9 @@ class Plan:
 
     An adapter has `warm_steps` as a plain net and then `steps` of its own, each of which costs about 1.5 plain ones: in
     all the time that peers have.
-    `kit_windows` of training are behind banks, gate and prior term. Nets named in `first_alone` are trained for the first training seed alone. `windows` per segment of a stream, four
-    segments to a device (A B A C). DataError where a size is not positive, or a stream seed is one that choices are
-    made on.
+    `kit_windows` of training are behind banks, gate and prior term. Nets named in `first_alone` are trained for the
+    first training seed alone. `windows` per segment of a stream, four segments to a device (A B A C). DataError where a
+    size is not positive, or a stream seed is one that choices are made on.
     """
 
     data: str = "fashion-mnist"

@@ -107,13 +107,14 @@ def test_the_verb_writes_the_same_page_and_plots_twice(tmp_path: Path) -> None:
     )
     write_costs(root / PRIMARY, OURS_ROW, {"flops": 2_000_000})
     out = tmp_path / "docs" / "benchmarks.md"
+    notes = tmp_path / "no-notes.md"
     command = [sys.executable, "-m", "persona", "bench", "page", "--results", str(root), "--out", str(out)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert subprocess.run([*command, "--notes", str(notes)], capture_output=True, check=False).returncode == 0
     first = {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file()}
     assert {path.name for path in first} == {out.name, *(f"fashion-mnist-cnn-bn-{kind}.svg" for kind in PLOTS)}
     for path in first:
         assert path == out or f"(benchmarks/{path.name})" in out.read_text()
-    write_page(root, out, tmp_path / "no-notes.md")
+    write_page(root, out, notes)
     assert {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file()} == first
 
 

@@ -46,7 +46,7 @@ def test_result_is_an_image_batch_in_range(family: Family, strength: float, numb
         assert shifted.dtype == np.float32
         assert np.isfinite(shifted).all()
         assert shifted.min() >= 0
-        assert shifted.max() <= 1
+        assert shifted.max() <= 1 + np.finfo(np.float32).eps  # a division by the largest tone may round up
 
 
 @EVERY_FAMILY
