@@ -21,12 +21,12 @@ SHORT = Schedule(steps=8, learning_rate=1e-2)
 
 
 def trained(
-    world: Angles, base: str = "joint", steps: int = 200, weights: LossWeights = LossWeights()
+    world: Angles, base: str = "joint", steps: int = 200, spread: float = LossWeights.spread
 ) -> tuple[Learner, History, nn.Module]:
     net = world.net()
     train_base(net, world, Schedule(steps=60, learning_rate=2e-2))
     model = world.model(net)
-    config = AdapterConfig(Schedule(steps, 2e-2), base, weights=weights)  # type: ignore[arg-type]
+    config = AdapterConfig(Schedule(steps, 2e-2), base, weights=LossWeights(spread=spread))  # type: ignore[arg-type]
     learner, history = train_adapter(model, world.adapter(model), world, config)
     return learner, history, net
 
@@ -50,7 +50,7 @@ def test_the_adapter_finds_what_no_unedited_model_can(world: Angles, base: str) 
 @pytest.mark.parametrize("world", [SIGN, CIRCLE], ids=["sign", "circle"])
 def test_codes_that_are_not_kept_apart_collapse_to_what_the_world_needs(world: Angles) -> None:
     """One sign needs one direction only; a circle needs two."""
-    _, history, _ = trained(world, weights=LossWeights(spread=0.0))
+    _, history, _ = trained(world, spread=0.0)
     assert history.collapsed == (world is SIGN)
     assert sum(history.code_shares[:2]) > 0.9
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from persona.errors import TrainingError
 from persona.training.checkpoint import load_run
-from persona.training.loop import Progress, Schedule, train_base
+from persona.training.loop import Progress, Schedule, train_adapter, train_base
 from persona.training.recipe import Recipe
 from persona.training.suite import NETS, Suite, SuiteBudget, Workshop, train_suite
 from tests.tiny_task import CLASSES, TinyTask
@@ -60,6 +60,8 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
 
 def nets_of(suite: Suite) -> dict[str, nn.Module]:
     """Return all modules of a suite by name."""
+    assert suite.wider is not None
+    assert suite.constant is not None
     return {
         "base": suite.base, "static": suite.static, "wider": suite.wider,
         "model": suite.learner.model, "adapter": suite.learner.adapter,
@@ -70,8 +72,8 @@ def nets_of(suite: Suite) -> dict[str, nn.Module]:
 def test_each_net_is_trained_once_for_its_own_steps(trained: Trained) -> None:
     counted = {name: trained.steps.count(name) for name in dict.fromkeys(trained.steps)}
     peers = dict.fromkeys(("arm-bn", "arm-cml", "duet", "static", "wider"), 4)
-    assert counted == {"base": 2, "learner": 3, "constant": 3, **peers}
-    assert set(counted) == {"base", *NETS}
+    assert counted == {"base": 2, "warm": 2, "learner": 3, "constant": 3, **peers}
+    assert set(counted) == {"base", "warm", *NETS}
     assert not any(net.training for net in nets_of(trained.suite).values())
 
 
@@ -100,10 +102,34 @@ def test_the_static_net_goes_on_from_the_base_as_training_it_by_hand_does(traine
     assert not same(trained.suite.base.state_dict(), trained.suite.static.state_dict())
 
 
+def test_adapters_start_from_the_base_gone_on_as_a_plain_net(trained: Trained) -> None:
+    warm = copy.deepcopy(trained.suite.base)
+    train_base(warm, trained.shop.task.training(), Schedule(2, BUDGET.plain_rate, seed=BUDGET.seed + 1))
+    assert same(warm.state_dict(), trained.shop.warm().state_dict())
+    for name in ("learner", "constant"):
+        assert same(load_run(trained.shop.folder / name).static.state_dict(), warm.state_dict()), name
+
+
+def test_the_learner_is_trained_from_the_warm_net_as_by_hand(trained: Trained) -> None:
+    task, config = trained.shop.task, trained.shop.config()
+    model = RECIPE.build_model(trained.shop.warm(), task.input_shape)
+    torch.manual_seed(config.schedule.seed)
+    learner, _ = train_adapter(model, RECIPE.build_adapter(model), task.training(), config)
+    assert same(learner.model.state_dict(), trained.suite.learner.model.state_dict())
+    assert same(learner.adapter.state_dict(), trained.suite.learner.adapter.state_dict())
+
+
+def test_nets_that_are_not_named_are_left_out(tmp_path: Path) -> None:
+    heard = Heard()
+    suite = train_suite(shop_in(tmp_path, heard), ["duet"])
+    assert (suite.wider, suite.constant, set(suite.windowed)) == (None, None, {"duet"})
+    assert set(heard.steps) == {"base", "warm", "learner", "static", "duet"}, "the learner and the plain net always are"
+
+
 def test_a_net_is_the_same_whichever_was_trained_before_it(trained: Trained, tmp_path: Path) -> None:
     """The wider head draws its hidden layer, and here trains the base on the way."""
     alone = shop_in(tmp_path).wider()
-    assert same(alone.state_dict(), trained.suite.wider.state_dict())
+    assert same(alone.state_dict(), nets_of(trained.suite)["wider"].state_dict())
 
 
 def test_the_wider_net_has_as_many_parameters_more_as_the_adapter(trained: Trained) -> None:
@@ -115,6 +141,7 @@ def test_the_wider_net_has_as_many_parameters_more_as_the_adapter(trained: Train
 
 def test_the_constant_control_is_told_nothing(trained: Trained) -> None:
     ours, control = trained.suite.learner, trained.suite.constant
+    assert control is not None
     assert (ours.blind, control.blind) == (False, True)
     assert ours.renorm is not None
     assert control.renorm is None
@@ -156,7 +183,7 @@ def test_one_net_can_be_asked_for_by_name(trained: Trained, tmp_path: Path, name
     shop = shop_in(tmp_path)
     shop.net(name)
     kept = {path.name.partition(".")[0] for path in tmp_path.iterdir()}
-    assert kept == {"base", name}
+    assert kept == {"base", name} | ({"warm"} if name == "constant" else set())
 
 
 def test_the_teacher_starts_from_weights_of_its_own(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from persona.bench.vision.command import Wanted
 from persona.bench.vision.job import Job, recipe_for
-from persona.bench.vision.plan import Plan
+from persona.bench.vision.plan import FIRST_ALONE, Plan
+from persona.bench.vision.roles import MAIN
 from persona.bench.vision.rows import rows_of
-from persona.bench.vision.settings import MAIN
 from persona.bench.vision.store import Unit, write_row
 from persona.errors import CatalogError, DataError
+from persona.training.suite import NETS, SuiteBudget
 from tests.tiny_task import CLASSES, TinyTask
 
 PLAN = Plan("tests.tiny_task:TinyTask", train_seeds=(0, 1), stream_seeds=(11, 12))
@@ -45,11 +46,12 @@ def test_units_go_training_seed_by_training_seed(tmp_path: Path) -> None:
     assert units[0] == Unit(0, 11, "iid-seen")
 
 
-def test_slow_rows_are_missing_of_the_first_streams_alone(tmp_path: Path) -> None:
+def test_slow_rows_are_missing_of_the_first_seeds_alone(tmp_path: Path) -> None:
     job = job_in(tmp_path)
     fast, slow = rows_of("iid-seen")
     assert job.missing(Unit(0, 11, "iid-seen")) == [*fast, *slow]
-    assert job.missing(Unit(1, 12, "iid-seen")) == list(fast)
+    for train, stream in ((1, 11), (0, 12), (1, 12)):
+        assert job.missing(Unit(train, stream, "iid-seen")) == list(fast)
     assert set(slow) <= set(job.every_row())
 
 
@@ -60,6 +62,21 @@ def test_rows_that_are_stored_are_not_missing(tmp_path: Path) -> None:
     assert job.missing(unit) == ["persona"]
     assert job.missing(replace(unit, train=0)) == ["static", "persona"]
     assert job.every_row() == ["static", "persona"]
+
+
+def test_some_nets_are_trained_for_the_first_seed_alone(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    assert job.nets_of(0) == list(NETS)
+    assert job.nets_of(1) == [name for name in NETS if name not in FIRST_ALONE]
+    every = replace(job, plan=replace(PLAN, first_alone=()))
+    assert every.nets_of(1) == list(NETS)
+
+
+def test_the_plans_steps_are_the_shops(tmp_path: Path) -> None:
+    plan = replace(PLAN, base_steps=1, warm_steps=2, steps=3, peer_steps=4)
+    shop = replace(job_in(tmp_path), plan=plan).shop(7)
+    assert shop.budget == SuiteBudget(base_steps=1, warm_steps=2, steps=3, peer_steps=4, seed=7)
+    assert shop.folder == tmp_path / "nets" / plan.name / "seed-7"
 
 
 def test_a_recipe_suits_its_task() -> None:

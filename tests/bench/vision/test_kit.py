@@ -12,12 +12,13 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from persona.bench.vision.job import Job
-from persona.bench.vision.kit import BANKS, FAMILIAR, POOL, STRANGE, WINDOWS, Kits, kept_kits
+from persona.bench.vision.kit import BANKS, FAMILIAR, POOL, STRANGE, Kits, kept_kits
 from persona.bench.vision.rows import Trained
 from persona.errors import TrainingError
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
 from persona.training.step import Learner
+from tests.bench.vision.conftest import PLAN
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ class Untouched:
 
 def test_banks_of_every_size_are_of_the_same_windows(kits: Kits) -> None:
     assert set(kits.banks) == set(BANKS)
-    assert len(kits.codes) == len(kits.features) >= WINDOWS
+    assert len(kits.codes) == len(kits.features) >= PLAN.kit_windows
     for k, bank in kits.banks.items():
         assert 1 <= len(bank) <= k
         assert bank.counts.sum() == len(kits.codes)

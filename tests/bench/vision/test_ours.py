@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from persona.errors import DataError
 from persona.prior import PriorState, class_features
 from persona.sketch import Sketch
 from persona.training.step import Learner
+from tests.adapters.building import trained as as_trained
 from tests.bench.vision.devices import SIZE, WORLD, kit, learner, window, windows
 
 PLAIN = Options(prior=False)
@@ -194,10 +196,8 @@ def test_a_closed_gate_gives_the_local_part_alone(trained: Trained) -> None:
     x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     found = trained.kits.kit
     with torch.no_grad():
-        logits, moments = found.learner.model(x)
-        local = found.learner.compose(None, moments.mean(dim=0, keepdim=True))
-        wanted = found.learner.model(x, local).logits
-    assert local
+        logits = found.learner.model(x).logits
+        wanted = found.learner.run(x, {}).logits
     torch.testing.assert_close(Persona(closed(found), PLAIN).step(x), wanted, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(wanted, logits, atol=1e-3)
     neither = Persona(closed(found), replace(PLAIN, local=False)).step(x)
@@ -209,8 +209,7 @@ def test_one_window_is_edited_as_training_edits_it(trained: Trained) -> None:
     x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     found: Learner = trained.kits.kit.learner
     with torch.no_grad():
-        seen = found.see(x.unsqueeze(0))
-        wanted = found.model(x, found.deltas(seen.codes, seen.means)).logits
+        wanted = found.run(x, found.learned(found.see(x.unsqueeze(0)).codes)).logits
     torch.testing.assert_close(
         Persona(trained.kits.kit, replace(PLAIN, gated=False)).step(x), wanted, atol=1e-4, rtol=1e-4
     )
@@ -228,9 +227,69 @@ def test_an_edit_of_partial_strength_lies_between(trained: Trained) -> None:
         distance = found.gate.distance(features)
         limits = np.array([*found.gate.limits[:2], 0.5 * distance, 1.5 * distance], np.float32)
         half = replace(found, gate=replace(found.gate, limits=limits))
-        seen = found.learner.see(x.unsqueeze(0))
-        wanted = found.learner.model(x, found.learner.deltas(seen.codes, seen.means, torch.tensor([0.5]))).logits
+        learner = found.learner
+        wanted = learner.run(x, learner.learned(learner.see(x.unsqueeze(0)).codes, torch.tensor([0.5]))).logits
     torch.testing.assert_close(Persona(half, PLAIN).step(x), wanted, atol=1e-4, rtol=1e-4)
+
+
+def wild(found: Kit) -> Kit:
+    """Return a kit whose adapter gives every window an edit of its own."""
+    adapter = as_trained(copy.deepcopy(found.learner.adapter)).eval()
+    return replace(found, learner=replace(found.learner, adapter=adapter))
+
+
+def pictures(count: int) -> list[Tensor]:
+    """Return windows (8, 1, 8, 8), each lighter and of more contrast than the last."""
+    dice = torch.Generator().manual_seed(3)
+    return [0.2 * at + (0.3 + 0.3 * at) * torch.rand(8, 1, 8, 8, generator=dice) for at in range(count)]
+
+
+def settled(learner: Learner, edit_of: Tensor, statistics_of: Tensor) -> dict[str, Tensor]:
+    """Return one window's learned edit with another one's statistics in it."""
+    learned = learner.learned(learner.see(edit_of.unsqueeze(0)).codes)
+    return learner.settle(learner.run(statistics_of, learned).moments, learned, 1)
+
+
+@pytest.mark.parametrize("delay", [1, 2])
+def test_the_edit_in_force_is_the_reply_with_the_statistics_of_the_last_window(trained: Trained, delay: int) -> None:
+    """A reply that comes late is settled by a run of its own: what it says is old, the statistics are new."""
+    found = wild(trained.kits.kit)
+    alone = replace(PLAIN, guard=False, gated=False, memory=1, delay=delay)
+    device, learner, parts = Persona(found, alone), found.learner, pictures(4)
+    with torch.no_grad():
+        for at, x in enumerate(parts[:3]):
+            own = learner.run(x, learner.learned(learner.see(x.unsqueeze(0)).codes)).logits
+            torch.testing.assert_close(device.step(x), own, atol=1e-4, rtol=1e-4)
+            later = parts[at + 1]
+            if at + 1 < delay:
+                wanted = learner.run(later, {}).logits  # nothing has arrived yet
+            else:
+                wanted = learner.model(later, settled(learner, parts[at + 1 - delay], x)).logits
+            torch.testing.assert_close(device.answer(later), wanted, atol=1e-4, rtol=1e-4)
+        edits = [settled(learner, parts[a], parts[b]) for a, b in ((1, 2), (2, 2), (1, 1))]
+        late, new, old = (learner.model(parts[3], edit).logits for edit in edits)
+    assert all((one - other).abs().max() > 1e-2 for one, other in ((late, new), (late, old), (new, old)))
+
+
+def test_without_the_local_part_the_edit_in_force_is_the_reply_alone(trained: Trained) -> None:
+    found = wild(trained.kits.kit)
+    device = Persona(found, replace(PLAIN, guard=False, gated=False, memory=1, delay=2, local=False))
+    learner, parts = found.learner, pictures(3)
+    for x in parts[:2]:
+        device.step(x)
+    with torch.no_grad():
+        learned = learner.learned(learner.see(parts[0].unsqueeze(0)).codes)
+        wanted = learner.model(parts[2], learned).logits
+    torch.testing.assert_close(device.answer(parts[2]), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_an_ablations_next_window_runs_under_the_settled_edit(trained: Trained) -> None:
+    learner, (first, second) = wild(trained.kits.kit).learner, pictures(2)
+    device = Edited(learner)
+    with torch.no_grad():
+        device.step(first)
+        wanted = learner.model(second, settled(learner, first, first)).logits
+    torch.testing.assert_close(device.answer(second), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_what_ablations_compare_is_each_windows_own_edit() -> None:

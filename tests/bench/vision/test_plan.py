@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from persona.bench.vision.plan import TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, Plan
+from persona.bench.vision.plan import FIRST_ALONE, TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, Plan
 from persona.errors import DataError
+from persona.training.suite import NETS
 
 
 def test_seeds_of_different_use_share_nothing() -> None:
@@ -27,8 +28,10 @@ def test_streams_that_choices_are_made_on_are_not_reported(seed: int) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        *({name: 0} for name in ("devices", "windows", "window_size", "base_steps", "steps", "peer_steps")),
+        *({name: 0} for name in ("devices", "windows", "window_size")),
+        *({name: 0} for name in ("base_steps", "warm_steps", "steps", "peer_steps")),
         {"ablation_steps": -1},
+        {"kit_windows": 0},
         {"train_seeds": ()},
         {"stream_seeds": ()},
     ],
@@ -48,6 +51,13 @@ def test_a_plan_in_json_reads_back_as_it_was() -> None:
     plain = Plan("pacs-photo", train_seeds=(4, 5)).to_json()
     assert json.loads(json.dumps(plain)) == plain
     assert plain["train_seeds"] == [4, 5]
+    assert plain["first_alone"] == list(FIRST_ALONE)
+
+
+def test_nets_of_the_first_seed_alone_are_nets() -> None:
+    assert set(FIRST_ALONE) < set(NETS)
+    assert "learner" not in FIRST_ALONE
+    assert "static" not in FIRST_ALONE
 
 
 def test_results_lie_under_data_and_net() -> None:
@@ -60,6 +70,6 @@ def test_smaller_plans_change_sizes_alone() -> None:
     small, quick = plan.small(), plan.quick()
     assert small == replace(plan, train_seeds=(3,), stream_seeds=(21,), devices=50)
     assert (quick.data, quick.backbone, quick.window_size) == (plan.data, plan.backbone, plan.window_size)
-    steps = (quick.base_steps, quick.steps, quick.peer_steps, quick.ablation_steps)
+    steps = (quick.base_steps, quick.warm_steps, quick.steps, quick.peer_steps, quick.ablation_steps)
     assert max(steps) <= 60
     assert quick.devices * quick.windows < plan.devices * plan.windows

@@ -12,7 +12,7 @@ from torch import Tensor
 from persona import catalog
 from persona.bench.vision.costs import Traffic, prototype_traffic, sketch_traffic
 from persona.bench.vision.roles import CONTROLS as CONTROL_NAMES
-from persona.bench.vision.roles import WANTED_PEERS, is_ours
+from persona.bench.vision.roles import MAIN, WANTED_PEERS, is_ours
 from persona.bench.vision.rows import (
     CONTROLS,
     OURS,
@@ -94,6 +94,7 @@ def test_a_shuffled_edit_is_one_of_the_pools_and_drawn_by_device_and_seed(traine
 
 def test_the_constant_edit_is_the_same_for_every_window_however_strange(trained: Trained) -> None:
     control = trained.suite.constant
+    assert control is not None
     with torch.no_grad():
         code = control.adapter.codes(torch.zeros(1, control.model.n_features))
         deltas = {name: delta[0] for name, delta in control.adapter.decoder(code).items()}
@@ -119,13 +120,11 @@ def test_without_context_the_learner_has_the_code_of_nothing(trained: Trained) -
 def test_one_prototype_is_the_same_code_for_everybody(trained: Trained) -> None:
     learner, x = trained.suite.learner, window(1)
     bank = trained.kits.banks[1]
-    with torch.no_grad():
-        seen = learner.see(x.unsqueeze(0))
     found = trained.kits.kit
     strength = found.gate.weight(learner.features(*_outputs(learner, x), 1)[0].numpy())
     with torch.no_grad():
-        deltas = learner.deltas(torch.from_numpy(bank.codes[:1]), seen.means, torch.tensor([strength]))
-    wanted = under(learner, x, deltas)
+        learned = learner.learned(torch.from_numpy(bank.codes[:1]), torch.tensor([strength]))
+        wanted = learner.run(x, learned).logits
     torch.testing.assert_close(build("persona-k1-no-prior")(trained)(0).step(x), wanted, atol=1e-3, rtol=1e-3)
 
 
@@ -159,6 +158,14 @@ def test_a_peer_that_was_not_trained_is_told_as_one_that_does_not_suit(trained: 
         build(name)(without)
 
 
+@pytest.mark.parametrize("name", ["wider-head", "constant-edit"])
+def test_a_control_that_was_not_trained_for_a_seed_is_told(trained: Trained, name: str) -> None:
+    build(name)(trained)
+    without = replace(trained, suite=replace(trained.suite, wider=None, constant=None))
+    with pytest.raises(SpecError, match="for this seed; leave its row out"):
+        build(name)(without)
+
+
 def test_what_travels_is_a_sketch_and_a_code_or_a_prototype(trained: Trained) -> None:
     x, sketch = window(), trained.kits.kit.sketch
     assert traffic_of("persona", trained, x) == sketch_traffic(sketch.n_features, (1, 16), 8)
@@ -176,10 +183,13 @@ def test_every_setting_has_its_rows_and_each_once(setting: str) -> None:
         build(name)
     assert {"static", "persona"} <= set(rows)
     if setting.startswith("family-"):
-        assert len(rows) == 3
-    else:
+        assert (len(rows), slow) == (3, ())
+    elif setting in MAIN:
         assert set(rows) >= set(CONTROL_NAMES)
         assert slow == (SLOW if setting in WHOLE else ())
+    else:
+        assert {"alpha-bn", "mean-edit", "persona-no-prior"} < set(rows)
+        assert slow == ()
 
 
 def test_what_is_judged_is_run() -> None:

@@ -44,7 +44,7 @@ def test_a_run_that_is_cut_off_goes_on_where_it_was_and_is_judged(tmp_path: Path
     with pytest.raises(CutOff):
         run(job, 1, cut_off_after_training)
     trained = times_of(job.nets)
-    assert len([path for path in trained if path.suffix == ".safetensors"]) == 9, "base, teacher and seven more"
+    assert len([path for path in trained if path.suffix == ".safetensors"]) == 10, "base, warm, teacher and seven more"
     assert not job.results.exists()
 
     heard: dict[str, tuple[float, float]] = {}
@@ -104,6 +104,18 @@ def test_a_net_is_run_without_the_peers_that_do_not_suit_it(tmp_path: Path) -> N
     run(job, 1, lambda what, done, total: None)
     assert set(read_unit(job.units()[0].path(job.folder))["rows"]) == {"static"}
     assert set(read_costs(job.folder)) == {"static"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_later_seeds_have_no_rows_of_nets_that_the_first_alone_has(tmp_path: Path) -> None:
+    rows = ("static", "wider-head", "constant-edit", "duet")
+    job = Job(replace(PLAN, train_seeds=(0, 1)), ("iid-seen",), rows, tmp_path / "results", tmp_path / "nets")
+    run(job, 1, lambda what, done, total: None)
+    first, later = (set(read_unit(unit.path(job.folder))["rows"]) for unit in job.units())
+    assert first == set(rows)
+    assert later == {"static"}
+    assert not (job.nets / job.plan.name / "seed-1" / "wider.safetensors").exists()
 
 
 def test_rows_are_kept_by_timing_with_their_times() -> None:
