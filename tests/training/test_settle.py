@@ -68,7 +68,7 @@ def alone(made: Learner, deltas: dict[str, Tensor], device: int, own: Tensor) ->
     for name, delta in deltas.items():
         net.get_parameter(name).add_(delta[device])
     hooks = [
-        net.get_submodule(name).register_forward_pre_hook(partial(mix, share))  # type: ignore[arg-type]
+        net.get_submodule(name).register_forward_pre_hook(partial(mix, share))
         for name, share in made.renorm.shares().items()
     ]
     logits: Tensor = net(own)
