@@ -13,7 +13,7 @@ from persona.bench.vision.job import Job
 from persona.bench.vision.ours import Edited
 from persona.bench.vision.refinement import refinement_rows
 from persona.bench.vision.roles import MAIN
-from persona.bench.vision.run import packed
+from persona.bench.vision.run import packed, warm_up
 from persona.bench.vision.settings import SETTINGS
 from persona.bench.vision.store import Unit, read_unit, write_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
@@ -30,6 +30,8 @@ def ablate(job: Job, workers: int, told: Told) -> None:
     """
     choices = [DEFAULT, *(f"{group}/{name}" for group, name, choice in _all() if not choice.is_default)]
     trained = [(job, name) for name in choices]
+    warming = job.plan.base_steps + job.plan.warm_steps
+    spread(warm_up, [(job, job.plan.train_seeds[0])], workers).finish("training: the shared start", warming, told)
     spread(_train, trained, workers).finish("ablations: training", job.plan.ablation_steps * len(trained), told)
     spread(_stream, [(job, setting) for setting in MAIN], workers).finish(
         "ablations: streams", len(MAIN) * len(choices), told

@@ -36,7 +36,7 @@ def run(job: Job, workers: int, told: Told) -> None:
     units = [unit for unit in job.units() if job.missing(unit)]
     seeds = sorted({unit.train for unit in units})
     plan = job.plan
-    spread(_base, [(job, seed) for seed in seeds], workers).finish(
+    spread(warm_up, [(job, seed) for seed in seeds], workers).finish(
         "training: the shared start", (plan.base_steps + plan.warm_steps) * len(seeds), told
     )
     nets = [(job, seed, name) for seed in seeds for name in job.nets_of(seed)]
@@ -56,7 +56,8 @@ def run(job: Job, workers: int, told: Told) -> None:
     spread(_count, [(job, uncounted)] if uncounted else [], 1).finish("costs", len(uncounted), told)
 
 
-def _base(job: Job, seed: int) -> None:
+def warm_up(job: Job, seed: int) -> None:
+    """Train what the nets of a seed start from, where it is not kept."""
     job.shop(seed, count_step).warm()
 
 
