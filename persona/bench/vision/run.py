@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from typing import Any, Literal
 
@@ -15,11 +16,11 @@ import torch
 
 from persona.bench.vision.costs import measure_costs
 from persona.bench.vision.drive import Track, follow, follow_at_constant_speed
-from persona.bench.vision.job import Job
+from persona.bench.vision.job import CHOSEN, Job
 from persona.bench.vision.rows import Trained, build, traffic_of
 from persona.bench.vision.settings import SETTINGS
 from persona.bench.vision.store import Unit, pack, read_costs, read_unit, write_costs, write_row
-from persona.bench.vision.tune import TUNED, tune_row
+from persona.bench.vision.tune import TUNED, Tried, keep_tried, try_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.errors import SpecError
 from persona.tasks.vision.streams import Window
@@ -46,9 +47,9 @@ def run(job: Job, workers: int, told: Told) -> None:
     steps = sum(each.get(name, plan.peer_steps) for _, _, name in nets)
     spread(_net, nets, workers).finish("training: every net", steps, told)
     spread(_kit, [(job, seed) for seed in seeds], workers).finish("banks, jump test, prior term", len(seeds), told)
-    stored = read_unit(job.folder / "settings.json").get("rows", {})
+    stored = read_unit(job.folder / CHOSEN).get("rows", {})
     tuned = [(job, row) for row in TUNED if row in job.every_row() and row not in stored]
-    spread(_tune, tuned, workers).finish("tuning peers on validation streams", len(tuned), told)
+    spread(_tune, tuned, workers).finish("tuning peers on validation streams", len(tuned), told, partial(_keep, job))
     spread(_stream, [(job, unit) for unit in units], workers).finish(
         "streams", sum(len(job.missing(unit)) for unit in units), told
     )
@@ -77,10 +78,18 @@ def _kit(job: Job, seed: int) -> None:
     add_done(1)
 
 
-def _tune(job: Job, row: str) -> None:
-    with suppress(SpecError):  # a peer that does not suit this net has no row
-        tune_row(job, row)
-    add_done(1)
+def _tune(job: Job, row: str) -> Tried | None:
+    try:
+        return try_row(job, row)
+    except SpecError:  # a peer that does not suit this net has no row
+        return None
+    finally:
+        add_done(1)
+
+
+def _keep(job: Job, tried: Tried | None) -> None:
+    if tried is not None:
+        keep_tried(job, tried)
 
 
 def _stream(job: Job, unit: Unit) -> None:

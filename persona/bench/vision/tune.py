@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,21 +27,37 @@ DEVICES = 4  # of each validation seed and kind of labels
 LABELS: tuple[Literal["iid", "skew"], ...] = ("iid", "skew")
 
 
+class Tried(NamedTuple):
+    """A row, and what is kept of its tuning."""
+
+    row: str
+    found: dict[str, Any]
+
+
 def tune_row(job: Job, row: str) -> None:
-    """Try a peer's grid on validation streams and keep, in ``settings.json``, every score and the best setting.
+    """Try a peer's grid on validation streams and keep, in ``settings.json``, every score and the best setting."""
+    keep_tried(job, try_row(job, row))
+
+
+def try_row(job: Job, row: str) -> Tried:
+    """Return every score of a peer's grid on validation streams and the best setting.
 
     The score is the mean accuracy over even and skewed streams of seen shifts, in %. A tie goes to what comes first in
-    the grid: the published default.
+    the grid: the published default. SpecError where the peer does not suit the net.
     """
     trained = job.trained(job.plan.train_seeds[0])
     streams = validation_streams(job)
     kind = Cema if row == "cema" else catalog.load("methods", row)
     settings = combinations(kind.GRID)
     scores = [_score(_make(row, kind, trained, setting), streams) for setting in settings]
-    best = settings[int(np.argmax(scores))]
     tried = [{"setting": one, "accuracy": score} for one, score in zip(settings, scores, strict=True)]
+    return Tried(row, {"chosen": settings[int(np.argmax(scores))], "tried": tried})
+
+
+def keep_tried(job: Job, tried: Tried) -> None:
+    """Add what was tried to ``settings.json``; for one process alone, since the file is read and written again."""
     about = {"plan": job.plan.to_json(), "stream_seeds": list(VALIDATION_SEEDS)}
-    write_row(job.folder / CHOSEN, about, row, {"chosen": best, "tried": tried})
+    write_row(job.folder / CHOSEN, about, tried.row, tried.found)
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

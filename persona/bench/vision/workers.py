@@ -24,8 +24,11 @@ class _Work:
     def __init__(self, work: Callable[..., object], arguments: Sequence[tuple[Any, ...]], workers: int) -> None:
         self._work, self._arguments, self._workers = work, arguments, workers
 
-    def finish(self, what: str, total: float, told: Told) -> None:
-        """Make all calls, and tell how far they are; the first error of one is raised, and ends the others."""
+    def finish(self, what: str, total: float, told: Told, take: Callable[[Any], object] = bool) -> None:
+        """Make all calls, and tell how far they are; `take` is handed what each gives as soon as it ends.
+
+        The first error of one is raised, and ends the others.
+        """
         if not self._arguments:
             return
         context = multiprocessing.get_context("spawn")
@@ -36,7 +39,7 @@ class _Work:
                 while open_calls:
                     ended, open_calls = wait(open_calls, timeout=POLL_S, return_when=FIRST_COMPLETED)
                     for call in ended:
-                        call.result()
+                        take(call.result())
                     told(what, min(done.value, total), total)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
