@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any, Literal
 
@@ -92,8 +92,14 @@ def _keep(job: Job, tried: Tried | None) -> None:
         keep_tried(job, tried)
 
 
+# A seed's nets take longer to read than a row to run; a process meets the units of one seed after another.
+@lru_cache(maxsize=1)
+def _trained(job: Job, seed: int) -> Trained:
+    return job.trained(seed)
+
+
 def _stream(job: Job, unit: Unit) -> None:
-    trained = job.trained(unit.train)
+    trained = _trained(job, unit.train)
     streams = [list(stream) for stream in SETTINGS[unit.setting](job.task(), job.plan, unit.stream)]
     about = job.about(unit, [int(window.first and at > 0) for at, window in enumerate(streams[0])])
     timed = unit == Unit(job.plan.train_seeds[0], job.plan.stream_seeds[0], TIMED)
