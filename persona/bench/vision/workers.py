@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any
@@ -61,5 +64,13 @@ def count_step(step: int, steps: int, loss: float) -> None:
 def _start(done: Any) -> None:
     global _done  # noqa: PLW0603  # one count a process, given when it starts
     _done = done
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Two busy processes with two threads each are many times slower than with one each.
     torch.set_num_threads(1)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, killed for example: nobody waits for its work then."""
+    while os.getppid() == parent:
+        time.sleep(POLL_S)
+    os._exit(1)
