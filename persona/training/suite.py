@@ -85,7 +85,12 @@ class Workshop:
         return self._kept("base", _seeded(self.recipe.build_base, budget.seed), schedule)
 
     def net(self, name: str) -> None:
-        """Train one of `NETS` and keep it, where that is not done; SpecError where it does not suit the base."""
+        """Train one of `NETS` and keep it, where that is not done.
+
+        SpecError where it does not suit the base, TrainingError for a name that stands for none.
+        """
+        if name not in NETS:
+            raise TrainingError(f"a seed has no net {name!r}; there are {', '.join(NETS)}")
         if name == "static":
             self.static()
         elif name == "wider":

@@ -192,3 +192,9 @@ def test_the_teacher_starts_from_weights_of_its_own(tmp_path: Path) -> None:
     assert heard.steps == ["teacher"] * 2
     assert teacher(torch.zeros(1, 1, 8, 8)).shape == (1, CLASSES)
     assert [type(m) for m in teacher.modules() if isinstance(m, nn.GroupNorm)]
+
+
+def test_a_name_that_stands_for_no_net_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no net 'teachr'"):
+        shop_in(tmp_path).net("teachr")
+    assert not list(tmp_path.iterdir())
