@@ -53,7 +53,7 @@ GROUPS: Mapping[str, Mapping[str, Choice]] = {
         "basis-norms-and-head": Choice({"editable": ("*norm*", "head")}),
     },
     "code": {"16": Choice(), **_recipes("code", 4, 8, 32, 64)},
-    "edit dropout": {"0.5": Choice(), "0": Choice(unedited=0.0)},
+    "edit dropout": {"0.3": Choice(), "0": Choice(unedited=0.0)},
     "prototypes in training": {"0.1": Choice(), "0": Choice(prototype_share=0.0)},
     "base": {"joint": Choice(), "frozen": Choice(config={"base": "frozen"})},
     "own statistics": {"on": Choice(), "off": Choice(config={"renorm": False})},

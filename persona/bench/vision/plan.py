@@ -70,8 +70,10 @@ class Plan:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def small(self) -> Plan:
-        """Return a run for data sets beside the main one: one training seed, one stream seed, fewer devices."""
-        return replace(self, train_seeds=self.train_seeds[:1], stream_seeds=self.stream_seeds[:1], devices=50)
+        """Return a run for data sets beside the main one: one training seed, one stream seed, half the devices."""
+        return replace(
+            self, train_seeds=self.train_seeds[:1], stream_seeds=self.stream_seeds[:1], devices=self.devices // 2
+        )
 
     def quick(self) -> Plan:
         """Return a run of minutes: it shows that everything works, and its figures mean little."""

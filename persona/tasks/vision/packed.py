@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 LARGEST_ARRAY_BYTES = 1 << 30
 REPLACE = "replace the file with an undamaged copy"
-DAMAGE = (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+# What reading a damaged archive raises; an encrypted member, or one packed in a way that is unknown, is a RuntimeError.
+DAMAGE = (OSError, EOFError, ValueError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 Array = npt.NDArray[Any]
 

@@ -95,7 +95,7 @@ def test_what_the_figures_depend_on_is_said(text: str) -> None:
     for word in ("Training seeds 0; stream seeds 11, 12", "Commit 0123456789ab", "numpy 2", "window_size 20", "A9"):
         assert word in text
     assert text.endswith("## What was tried\n\nHand-written words.\n")
-    assert "`persona bench vision --data fashion-mnist --backbone cnn-bn`" in text
+    assert "`persona bench vision --data fashion-mnist --backbone cnn-bn --folder FOLDER`" in text
 
 
 def test_the_verb_writes_the_same_page_and_plots_twice(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_results_lie_under_data_and_net() -> None:
 def test_smaller_plans_change_sizes_alone() -> None:
     plan = Plan("cifar10", "resnet-8", train_seeds=(3, 4), stream_seeds=(21, 22))
     small, quick = plan.small(), plan.quick()
-    assert small == replace(plan, train_seeds=(3,), stream_seeds=(21,), devices=50)
+    assert small == replace(plan, train_seeds=(3,), stream_seeds=(21,), devices=17)
     assert (quick.data, quick.backbone, quick.window_size) == (plan.data, plan.backbone, plan.window_size)
     steps = (quick.base_steps, quick.warm_steps, quick.steps, quick.peer_steps, quick.ablation_steps)
     assert max(steps) <= 60

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from persona.bench.vision.workers import add_done, count_step, spread
-
-
-def wait_until(true: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not true():
-        threading.Event().wait(0.1)
-    return true()
-
-
-def is_alive(process: int) -> bool:
-    """Whether a process that is not our child runs; one that nobody has buried yet does not."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_all_calls_are_made_and_counted() -> None:
@@ -53,22 +36,22 @@ def test_outside_of_a_worker_nobody_counts() -> None:
     count_step(1, 2, 0.5)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see a process of another parent")
 def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
-    code = (
-        "import os, sys, time\n"
-        "from persona.bench.vision.workers import spread\n"
-        "from tests.bench.vision.lingering import linger\n"
-        "if __name__ == '__main__':\n"
-        f"    spread(linger, [({str(tmp_path)!r},)], 1).finish('waiting', 1.0, lambda *told: None)\n"
-    )
-    script = tmp_path / "run.py"
-    script.write_text(code)
-    root = Path(__file__).parents[3]
-    parent = subprocess.Popen([sys.executable, script], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
-    note = tmp_path / "worker"
-    assert wait_until(note.exists, 60)
-    worker = int(note.read_text())
-    parent.kill()
-    parent.wait()
-    assert wait_until(lambda: not is_alive(worker), 30)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        script = tmp_path / "run.py"
+        script.write_text(
+            "from persona.bench.vision.workers import spread\n"
+            "from tests.bench.vision.lingering import linger\n"
+            "if __name__ == '__main__':\n"
+            f"    spread(linger, [({server.getsockname()[1]},)], 1).finish('waiting', 1.0, lambda *told: None)\n"
+        )
+        root = Path(__file__).parents[3]
+        parent = subprocess.Popen([sys.executable, script], cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+        worker, _ = server.accept()
+    with worker:
+        assert worker.recv(5) == b"alive"
+        parent.kill()
+        parent.wait()
+        worker.settimeout(30)
+        assert worker.recv(1) == b""  # closed: whoever held the other end is gone
