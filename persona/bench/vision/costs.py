@@ -63,23 +63,29 @@ def measure_costs(
 ) -> Costs:
     """Return what one window (N, …) costs after a first one: a method that has seen nothing may do less.
 
-    `verb` is what the device itself does with a window: "answer" where the cloud does the rest, as for CEMA.
-    Errors are those of the method.
+    `verb` is what the device itself does with a window: "answer" where the cloud does the rest, as for CEMA. A method
+    that takes labels is told its own answers, and learns from them. Errors are those of the method.
     """
     method = make(0)
     weights: set[int] = set()
     with _weights_seen(weights):
         method.step(window)
-    work = getattr(method, verb)
     answer_flops = _flops(method.answer, window)
     saved, largest = _Saved(weights), _Largest()
     flops = FlopCounterMode(display=False)
     hooks = torch.autograd.graph.saved_tensors_hooks(saved.pack, _unpack)
     with _weights_seen(weights), _backward_passes() as passes, hooks, largest, flops:
-        work(window)
+        _work(method, window, verb)
     return Costs(
         flops.get_total_flops(), answer_flops, passes[0], saved.most, largest.most, traffic.up_bytes, traffic.down_bytes
     )
+
+
+def _work(method: Method, window: Tensor, verb: Literal["step", "answer"]) -> None:
+    logits = getattr(method, verb)(window)
+    reveal = getattr(method, "reveal", None)
+    if reveal is not None:
+        reveal(window, logits.detach().argmax(dim=1))
 
 
 def sketch_traffic(features: int, code: tuple[int, int], samples: int) -> Traffic:

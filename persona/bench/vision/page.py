@@ -101,7 +101,8 @@ def _sections(one: Stored) -> Iterator[tuple[str, str]]:
     yield "Other settings, causal", accuracy_table(table, other, "causal")
     yield "One family at a time", accuracy_table(table, families)
     yield "Prototypes", prototype_table(table)
-    yield "Costs", cost_table(one.costs)
+    costs = cost_table(one.costs)
+    yield "Costs", costs and f"{_COSTS}\n\n{costs}"
 
 
 def _targets(stored: Mapping[str, Stored]) -> str:
@@ -133,4 +134,6 @@ to train: a step of an adapter costs about 1.5 plain ones, so that it has fewer 
 Settings of peers were chosen on validation streams, which share neither seeds nor pictures with these. The worst device
 and the 10th percentile are of one run's devices, averaged over runs. Windows to recover: windows after a shift until
 the mean is within 2 points of the later half of the segment."""
+_COSTS = """One process, one thread, nothing beside it. The times of a step take in what the cloud does for it, and
+learning from labels; everything else is the device's own part."""
 _ABLATIONS = "In parentheses: the difference to the group's default, with its 95 % interval."

@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from persona.bench.vision.roles import PRIMARY
 from persona.bench.vision.store import Unit, read_costs
 from persona.bench.vision.summary import Table, read_units, table_of
 from persona.errors import DataError
 
 ABLATIONS = "-ablations"
-TIMES = ("step_ms", "step_ms_p50", "step_ms_p99", "answer_ms", "answer_ms_p50", "answer_ms_p99", "cloud_ms")
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,8 @@ def load_results(root: Path) -> dict[str, Stored]:
     for folder in sorted(folders, key=lambda path: _name(path) != PRIMARY):
         units = read_units(folder)
         if units:
-            costs = _with_times(read_costs(folder), units)
             ablations = _ablations(folder.with_name(folder.name + ABLATIONS))
-            found[_name(folder)] = Stored(_name(folder), table_of(units), costs, about(units), ablations)
+            found[_name(folder)] = Stored(_name(folder), table_of(units), read_costs(folder), about(units), ablations)
     if not found:
         raise DataError(f"{root} holds no results; `persona bench vision` writes some")
     return found
@@ -84,17 +80,3 @@ def _ablations(folder: Path) -> Ablations | None:
             if row.get("reference"):
                 references.add(name)
     return Ablations(table_of(units), defaults, frozenset(references))
-
-
-def _with_times(
-    costs: Mapping[str, Mapping[str, float]], units: Mapping[Unit, Mapping[str, Any]]
-) -> dict[str, dict[str, float]]:
-    """Return costs with the times that units keep: the median over units, where costs do not say it themselves."""
-    heard: dict[str, dict[str, list[float]]] = {}
-    for content in units.values():
-        for row, kept in content["rows"].items():
-            for name in TIMES:
-                if isinstance(kept.get(name), int | float):
-                    heard.setdefault(row, {}).setdefault(name, []).append(float(kept[name]))
-    medians = {row: {name: float(np.median(values)) for name, values in times.items()} for row, times in heard.items()}
-    return {row: {**medians.get(row, {}), **costs.get(row, {})} for row in {**medians, **costs}}

@@ -25,8 +25,8 @@ from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.errors import SpecError
 from persona.tasks.vision.streams import Window
 
-# The setting whose first unit is also run at constant speed.
-TIMED = "iid-seen"
+# The setting whose first unit is also run at constant speed, and the devices of it that rows are timed on.
+TIMED, TIMED_DEVICES = "iid-seen", 8
 
 
 def run(job: Job, workers: int, told: Told) -> None:
@@ -121,7 +121,6 @@ def packed(tracks: Sequence[Track]) -> dict[str, Any]:
         "same": pack(np.array([track.same for track in tracks])),
         "causal": pack(np.array([track.causal for track in tracks])),
         "refused": sum(track.refused for track in tracks),
-        **times(tracks),
     }
 
 
@@ -143,12 +142,15 @@ def _at_constant_speed(name: str, trained: Trained, streams: Sequence[Sequence[W
 
 
 def _count(job: Job, rows: Sequence[str]) -> None:
+    """Count and time rows, one after another and nothing beside them: figures from busy processes would not compare."""
     trained = job.trained(job.plan.train_seeds[0])
-    stream = SETTINGS["iid-seen"](job.task(), job.plan, job.plan.stream_seeds[0])[0]
-    window = torch.from_numpy(next(iter(stream)).x)
+    drawn = SETTINGS[TIMED](job.task(), job.plan, job.plan.stream_seeds[0])
+    streams = [list(stream) for stream in drawn[:TIMED_DEVICES]]
+    window = torch.from_numpy(streams[0][0].x)
     for row in rows:
         on_device: Literal["step", "answer"] = "answer" if row == "cema" else "step"
         with suppress(SpecError):  # a peer that does not suit this net has no row
-            costs = measure_costs(build(row)(trained), window, traffic_of(row, trained, window), on_device)
-            write_costs(job.folder, row, costs.to_json())
+            make = build(row)(trained)
+            costs = measure_costs(make, window, traffic_of(row, trained, window), on_device)
+            write_costs(job.folder, row, {**costs.to_json(), **times(follow(make, streams))})
         add_done(1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from persona.baselines.cema import Cema
+from persona.baselines.finetune import FineTune
 from persona.bench.vision.costs import (
     Costs,
     Traffic,
@@ -99,3 +100,10 @@ def test_cema_sends_samples_that_are_neither_hopeless_nor_certain(bias: float, s
     # Shares of the greatest entropy: 0.058 for 5, 1 for 0, 0 for 100; sent between 0.02 and 0.4.
     found = cema_traffic(Cema(net, net, 0), window(), 10)
     assert found == Traffic(sent * IN, 40 if sent else 0)
+
+
+def test_learning_from_labels_is_counted() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 4 * 4, OUT))
+    found = measure_costs(lambda device: FineTune(net, device, steps=3), torch.rand(N, 1, 6, 6))
+    assert found.backward_passes == 3
+    assert found.flops > 3 * found.answer_flops

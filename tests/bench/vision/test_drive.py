@@ -77,6 +77,12 @@ def test_both_verbs_are_timed_in_milliseconds() -> None:
     assert (track.answer_ms, track.step_ms) == ([1000, 7000], [3000, 9000])
 
 
+def test_learning_from_labels_belongs_to_the_step() -> None:
+    reads = iter(number**2 for number in range(4))
+    (track,) = follow(lambda device: Told(), [stream(1)], clock=lambda: float(next(reads)))
+    assert (track.answer_ms, track.step_ms) == ([1000], [8000])
+
+
 def test_at_constant_speed_a_slow_method_steps_on_every_third_window() -> None:
     method = Told(slow=2)
     rows = follow_at_constant_speed(lambda device: method, [stream(7)], slowness=3)

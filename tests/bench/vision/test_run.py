@@ -91,6 +91,7 @@ def _check_judged(job: Job, folder: Path) -> None:
     assert set(stored.table["iid-seen"]["same"]) == {*ROWS, GUESS}
     assert stored.costs["persona"]["backward_passes"] == 0
     assert stored.costs["persona"]["up_bytes"] > 0
+    assert all(stored.costs["persona"][f"{verb}_ms_p99"] > 0 for verb in ("step", "answer"))
     outcomes = {verdict.outcome for verdict in verdicts({PRIMARY: stored})}
     assert outcomes > {"not measured"}
 
@@ -118,9 +119,10 @@ def test_later_seeds_have_no_rows_of_nets_that_the_first_alone_has(tmp_path: Pat
     assert not (job.nets / job.plan.name / "seed-1" / "wider.safetensors").exists()
 
 
-def test_rows_are_kept_by_timing_with_their_times() -> None:
+def test_rows_are_kept_by_timing_and_times_apart() -> None:
     tracks = [Track([1, 2], [0, 2], [10.0, 30.0], [1.0, 3.0], 1), Track([3, 4], [3, 3], [20.0, 20.0], [2.0, 2.0])]
     found = packed(tracks)
     assert (found["same"], found["causal"], found["refused"]) == ("1234", "0233", 1)
-    assert (found["step_ms_p50"], found["answer_ms_p50"]) == (20, 2)
+    assert set(found) == {"same", "causal", "refused"}
+    assert (times(tracks)["step_ms_p50"], times(tracks)["answer_ms_p50"]) == (20, 2)
     assert times(tracks)["step_ms_p99"] == pytest.approx(29.7)
