@@ -57,11 +57,10 @@ class Kit:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What one window says under base weights: its sketch, the first tap's alone, and its samples."""
+    """What one window says under base weights: its sketch, and the first tap's alone."""
 
     window: Sketch
     first: Sketch
-    x: Tensor
 
 
 class Persona:
@@ -79,7 +78,6 @@ class Persona:
         self._last: Sketch | None = None
         self._windows: deque[Sketch] = deque(maxlen=options.memory)
         self._prior = PriorState.empty(kit.learner.model.n_classes)
-        self._looked: _Look | None = None
 
     @torch.no_grad()
     def step(self, x: Tensor) -> Tensor:
@@ -114,16 +112,12 @@ class Persona:
         return self._with_prior(prior, logits, self._remembered())[1]
 
     def _look(self, x: Tensor) -> _Look:
-        if self._looked is None or self._looked.x is not x:
-            logits, moments = self._kit.learner.model(x)
-            window = Sketch.of(self._kit.sketch, moments.numpy(), logits.numpy())
-            if window.count < len(x) or not window.count:
-                raise DataError(
-                    f"{len(x) - window.count} of a window's {len(x)} samples are not finite; leave those out"
-                )
-            width = self._kit.sketch.taps[0].width
-            self._looked = _Look(window, Sketch(window.count, window.moments[:width], np.zeros(0)), x)
-        return self._looked
+        logits, moments = self._kit.learner.model(x)
+        window = Sketch.of(self._kit.sketch, moments.numpy(), logits.numpy())
+        if window.count < len(x) or not window.count:
+            raise DataError(f"{len(x) - window.count} of a window's {len(x)} samples are not finite; leave those out")
+        width = self._kit.sketch.taps[0].width
+        return _Look(window, Sketch(window.count, window.moments[:width], np.zeros(0)))
 
     def _has_jumped(self, look: _Look) -> bool:
         if not self._options.guard or self._last is None:

@@ -90,6 +90,7 @@ def _check_judged(job: Job, folder: Path) -> None:
     stored = load_results(folder / "primary")[PRIMARY]
     assert set(stored.table["iid-seen"]["same"]) == {*ROWS, GUESS}
     assert stored.costs["persona"]["backward_passes"] == 0
+    assert stored.costs["persona"]["flops"] >= 2 * stored.costs["static"]["flops"], "a sketch, and then the edited pass"
     assert stored.costs["persona"]["up_bytes"] > 0
     assert all(stored.costs["persona"][f"{verb}_ms_p99"] > 0 for verb in ("step", "answer"))
     outcomes = {verdict.outcome for verdict in verdicts({PRIMARY: stored})}
