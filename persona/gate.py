@@ -23,8 +23,9 @@ Float64 = npt.NDArray[np.float64]
 DIRECTIONS = 128
 # Windows that a gate is made from at least: half of them give the directions, the other half the distances.
 FEWEST_WINDOWS = 16
-# Shares of training windows: up to the first a window counts as familiar, from the second on as strange.
-FAMILIAR, STRANGE = 0.9, 0.99
+# Shares of training windows: up to the first a window counts as familiar, from the second on as strange. Chosen on
+# validation pictures of Fashion-MNIST under seen and held families.
+FAMILIAR, STRANGE = 0.8, 0.98
 SMALLEST = 1e-6
 _NAMES = ("center", "directions", "spreads", "limits")
 

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from persona.baselines.penultimate import find_head
 from persona.baselines.windows import check_window, input_channels
-from persona.errors import SpecError
 
 
 class Duet(nn.Module):
@@ -25,10 +25,7 @@ class Duet(nn.Module):
     def __init__(self, model: nn.Module, width: int = 64) -> None:
         super().__init__()
         self.net = copy.deepcopy(model)
-        heads = [(name, m) for name, m in self.net.named_modules() if isinstance(m, nn.Linear)]
-        if not heads:
-            raise SpecError("DUET generates a net's last linear layer, and this net has none")
-        name, head = heads[-1]
+        name, head = find_head(self.net, "DUET generates")
         self.net.set_submodule(name, nn.Identity())
         self.classes, self.features = head.weight.shape
         self.encode = nn.Sequential(nn.Linear(2 * self.features, width), nn.LayerNorm(width), nn.ReLU())

@@ -10,6 +10,17 @@ from persona.baselines.windows import check_window, input_channels
 from persona.errors import SpecError
 
 
+def find_head(net: nn.Module, use: str) -> tuple[str, nn.Linear]:
+    """Return the name of a net's last linear layer, and the layer.
+
+    `use` says in a SpecError what a method does with it, where the net has none.
+    """
+    heads = [(name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not heads:
+        raise SpecError(f"{use} a net's last linear layer, and this net has none")
+    return heads[-1]
+
+
 class Split:
     """A copy of a net in evaluation mode, cut before its last linear layer: `weight` (K, F), `bias` (K,) or zeros.
 
@@ -19,10 +30,7 @@ class Split:
     def __init__(self, model: nn.Module) -> None:
         self._net = copy.deepcopy(model).eval()
         self._channels = input_channels(self._net)
-        heads = [(name, m) for name, m in self._net.named_modules() if isinstance(m, nn.Linear)]
-        if not heads:
-            raise SpecError("this method reads the features before a net's last linear layer, and this net has none")
-        self._name, head = heads[-1]
+        self._name, head = find_head(self._net, "this method reads the features before")
         self.weight = head.weight.detach().clone()
         self.bias = self.weight.new_zeros(len(self.weight)) if head.bias is None else head.bias.detach().clone()
         if self._name:

@@ -7,6 +7,7 @@ import copy
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from persona.baselines.penultimate import find_head
 from persona.errors import SpecError
 
 
@@ -20,10 +21,7 @@ class WiderHead(nn.Module):
     def __init__(self, model: nn.Module, extra: int) -> None:
         super().__init__()
         self.net = copy.deepcopy(model)
-        heads = [(name, m) for name, m in self.net.named_modules() if isinstance(m, nn.Linear)]
-        if not heads:
-            raise SpecError("a wider head stands beside a net's last linear layer, and this net has none")
-        name, head = heads[-1]
+        name, head = find_head(self.net, "a wider head stands beside")
         width = extra // (head.in_features + head.out_features + 1)
         if width < 1:
             raise SpecError(f"{extra} parameters are too few for a hidden unit beside {name!r}")

@@ -29,8 +29,6 @@ WINDOWS = 1024
 JUMP_QUANTILE = 0.95
 # Below this spread a feature says nothing about a jump, and must not be divided by.
 SMALLEST_NOISE = 1e-3
-# Shares of training windows up to which an edit has its full strength, and from which on none.
-FAMILIAR, STRANGE = 0.8, 0.98
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def export_bundle(
         support=_support(windows),
         about=dict(about or {}),
         renorm=_renorm(learner),
-        gate=SketchGate.fit(features, FAMILIAR, STRANGE) if options.gated else None,
+        gate=SketchGate.fit(features) if options.gated else None,
         prior=options.prior,
     )
     encoder = encoder_graph(learner.adapter, sketch.n_features, model.input_shape)

@@ -7,31 +7,8 @@ import torch
 from torch import nn
 
 from persona import catalog
-from persona.backbones.resnet import resnet_8, resnet_8_gn
+from persona.backbones.resnet import resnet_8
 from persona.model.editable import EditableModel
-
-MAKERS = pytest.mark.parametrize("make", [resnet_8, resnet_8_gn])
-
-
-@MAKERS
-def test_it_is_as_small_as_it_says(make: type) -> None:
-    assert 77_000 < sum(parameter.numel() for parameter in make().parameters()) < 79_000
-
-
-@MAKERS
-@pytest.mark.parametrize(
-    ("classes", "channels", "size"), [(10, 1, (28, 28)), (10, 3, (32, 32)), (3, 3, (9, 17)), (2, 2, (1, 1))]
-)
-def test_pictures_of_any_size_give_logits(make: type, classes: int, channels: int, size: tuple[int, int]) -> None:
-    net = make(classes=classes, channels=channels).eval()
-    assert net(torch.rand(4, channels, *size)).shape == (4, classes)
-
-
-@MAKERS
-def test_every_parameter_is_used(make: type) -> None:
-    net = make()
-    nn.functional.cross_entropy(net(torch.rand(8, 1, 28, 28)), torch.arange(8)).backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in net.parameters())
 
 
 def test_a_block_without_weights_passes_its_input_on() -> None:

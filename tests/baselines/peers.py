@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from persona.backbones.cnn import cnn_bn, cnn_gn
+from persona.baselines.base import Method
+from persona.errors import DataError
 
 CLASSES = 4
 
@@ -52,3 +55,14 @@ def parameters_behind(answer: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     ]
     both = torch.cat(found, dim=1).float()
     return both[0], both[1]
+
+
+def check_no_trace(method: Method, windows: Tensor) -> None:
+    """Let a method refuse windows like the first of (B, N, 1, H, W) but broken, and answer for the second as before."""
+    method.step(windows[0])
+    before = method.answer(windows[1])
+    for bad in (windows[0] * torch.nan, windows[0][:0], windows[0].repeat(1, 3, 1, 1)):
+        with pytest.raises(DataError):
+            method.step(bad)
+    assert torch.equal(method.answer(windows[1]), before)
+    assert torch.isfinite(method.step(torch.zeros(1, *windows.shape[2:]))).all()

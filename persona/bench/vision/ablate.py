@@ -5,6 +5,7 @@ Each is kept and never trained again; its streams are those of the main run, in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from persona.bench.vision.choices import DEFAULT, GROUPS, Choice
@@ -17,6 +18,7 @@ from persona.bench.vision.run import packed, warm_up
 from persona.bench.vision.settings import SETTINGS
 from persona.bench.vision.store import Unit, read_unit, write_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
+from persona.tasks.vision.streams import Window
 from persona.training.step import Learner
 
 SUFFIX = "-ablations"
@@ -34,7 +36,7 @@ def ablate(job: Job, workers: int, told: Told) -> None:
     spread(warm_up, [(job, job.plan.train_seeds[0])], workers).finish("training: the shared start", warming, told)
     spread(_train, trained, workers).finish("ablations: training", job.plan.ablation_steps * len(trained), told)
     spread(_stream, [(job, setting) for setting in MAIN], workers).finish(
-        "ablations: streams", len(MAIN) * len(choices), told
+        "ablations: streams", len(MAIN) * len(_all()), told
     )
     spread(_drift, [(job, stream) for stream in job.plan.stream_seeds], workers).finish(
         "refinement: streams", len(job.plan.stream_seeds), told
@@ -70,13 +72,16 @@ def _stream(job: Job, setting: str) -> None:
         if f"{group}/{name}" in read_unit(path).get("rows", {}):
             continue
         if choice.is_default:
-            default = default or packed(follow(lambda _: Edited(learner_of(job, DEFAULT)), streams))
+            default = default or _edited(learner_of(job, DEFAULT), streams)
             row = default
         else:
-            learner = learner_of(job, f"{group}/{name}")
-            row = packed(follow(lambda _, learner=learner: Edited(learner), streams))  # type: ignore[misc]
+            row = _edited(learner_of(job, f"{group}/{name}"), streams)
         write_row(path, about, f"{group}/{name}", {**row, "default": choice.is_default})
         add_done(1)
+
+
+def _edited(learner: Learner, streams: Sequence[Sequence[Window]]) -> dict[str, object]:
+    return packed(follow(lambda device: Edited(learner), streams))
 
 
 def _drift(job: Job, stream_seed: int) -> None:

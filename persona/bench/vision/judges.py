@@ -14,7 +14,7 @@ from persona.bench.vision.intervals import (
     on_common,
     paired_interval,
 )
-from persona.bench.vision.roles import OURS_ROW, STATIC, STATIC_LONG, WANTED_PEERS, is_peer
+from persona.bench.vision.roles import OURS_ROW, STATIC, WANTED_PEERS, is_peer
 from persona.bench.vision.summary import Cell, Table
 
 
@@ -59,10 +59,6 @@ class Figures:
             raise Missing(f"any peer in {setting}")
         return found
 
-    def static(self, setting: str) -> str:
-        """Return the name of the static row of equal compute, or of equal steps where the former was not run."""
-        return STATIC_LONG if self.has(setting, STATIC_LONG) else STATIC
-
 
 Judge = Callable[[Figures], Judged]
 
@@ -92,13 +88,12 @@ def worst_of_best_peer(setting: str) -> Judge:
     return judge
 
 
-def over(setting: str, row: str | None, least: float, *, strictly: bool = False) -> Judge:
-    """Ours is `least` points above a row (None: the static net at equal compute); `strictly` more than that."""
+def over(setting: str, row: str, least: float, *, strictly: bool = False) -> Judge:
+    """Ours is `least` points above a row; `strictly` more than that."""
 
     def judge(figures: Figures) -> Judged:
-        name = figures.static(setting) if row is None else row
-        gain = paired_interval(figures.cell(setting, OURS_ROW), figures.cell(setting, name))
-        return _points(gain, f"over `{name}`", gain.mean > least if strictly else gain.mean >= least)
+        gain = paired_interval(figures.cell(setting, OURS_ROW), figures.cell(setting, row))
+        return _points(gain, f"over `{row}`", gain.mean > least if strictly else gain.mean >= least)
 
     return judge
 
@@ -107,9 +102,8 @@ def low_decile_over_static(setting: str, least: float) -> Judge:
     """The 10th percentile of our devices is `least` points above that of the static net at equal compute."""
 
     def judge(figures: Figures) -> Judged:
-        name = figures.static(setting)
-        gain = low_decile_interval(figures.cell(setting, OURS_ROW), figures.cell(setting, name))
-        return _points(gain, f"over `{name}` at the 10th percentile", gain.mean >= least)
+        gain = low_decile_interval(figures.cell(setting, OURS_ROW), figures.cell(setting, STATIC))
+        return _points(gain, f"over `{STATIC}` at the 10th percentile", gain.mean >= least)
 
     return judge
 

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from persona.bank import Bank
 from persona.bench.vision.ours import Kit
-from persona.edit import Array
 from persona.errors import PersonaError, TrainingError
 from persona.export.build import calibrate_jump, collect_windows, sketch_spec
 from persona.files import write_whole
@@ -34,24 +33,16 @@ from persona.training.step import Learner, to_tensors
 WINDOWS = 2048
 PRIOR_SHARE = 1.5  # episodes of the prior term for each of those windows
 POOL = 128  # of training devices' edits, which the controls draw from
-# Shares of training windows up to which an edit has its full strength, and from which on none: chosen on validation
-# pictures under held families.
-FAMILIAR, STRANGE = 0.8, 0.98
 BANKS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, eq=False)
 class Kits:
-    """The kit with 16 prototypes, banks of other sizes, and edits of training devices: {name: (POOL, *shape)}.
-
-    `codes` (N, n, d) and `features` (N, F) are those of the training windows that the banks were made of.
-    """
+    """The kit with 16 prototypes, banks of other sizes, and edits of training devices: {name: (POOL, *shape)}."""
 
     kit: Kit
     banks: Mapping[int, Bank]
     pool: Mapping[str, Tensor]
-    codes: Array
-    features: Array
 
 
 @torch.no_grad()
@@ -69,10 +60,8 @@ def make_kits(learner: Learner, episodes: Any, seed: int, count: int = WINDOWS) 
     history = collect_prior_episodes(learner, sources, int(PRIOR_SHARE * count), rng)
     with torch.enable_grad():
         prior = train_prior(history, seed)
-    kit = Kit(
-        learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features, FAMILIAR, STRANGE)
-    )
-    return Kits(kit, banks, _pool(learner, episodes, rng), codes, features)
+    kit = Kit(learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features))
+    return Kits(kit, banks, _pool(learner, episodes, rng))
 
 
 def kept_kits(learner: Learner, episodes: Any, seed: int, file: Path, count: int = WINDOWS) -> Kits:
@@ -95,7 +84,6 @@ def _to_arrays(kits: Kits) -> dict[str, Any]:
         "gate": kits.kit.gate.to_arrays(),
         "jump": {"noise": jump.noise, "limits": np.array([jump.threshold, jump.window])},
         "pool": {name: value.numpy() for name, value in kits.pool.items()},
-        "windows": {"codes": kits.codes, "features": kits.features},
     }
     return {f"{part}/{name}": np.ascontiguousarray(a) for part, arrays in parts.items() for name, a in arrays.items()}
 
@@ -110,8 +98,8 @@ def _from_arrays(learner: Learner, arrays: Mapping[str, Any]) -> Kits:
     jump = JumpSpec(within("jump")["noise"], float(threshold), int(window))
     prior, gate = PriorNet(within("prior")), SketchGate.from_arrays(within("gate"))
     kit = Kit(learner, sketch_spec(learner), jump, banks[16], prior, gate)
-    pool = {name: torch.from_numpy(a) for name, a in within("pool").items()}
-    return Kits(kit, banks, pool, within("windows")["codes"], within("windows")["features"])
+    pool = {name: torch.from_numpy(within("pool")[name]) for name in learner.model.spec.names}
+    return Kits(kit, banks, pool)
 
 
 def _pool(learner: Learner, episodes: Episodes, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 OURS_ROW = "persona"
-STATIC, STATIC_LONG = "static", "static-long"
+STATIC = "static"
 ORACLE = "finetune"
 CONTROLS = ("base", "wider-head", "mean-edit", "shuffled-edit", "zero-context", "constant-edit")
 # Peers without which there is no best peer: a target over "every peer" is met only where all of them were run.

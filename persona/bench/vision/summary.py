@@ -112,14 +112,6 @@ def read_units(folder: Path) -> dict[Unit, dict[str, Any]]:
     return found
 
 
-def load_table(folder: Path) -> Table:
-    """Return every row of a folder's units on the seeds that have it; DataError for none, or damaged ones."""
-    units = read_units(folder)
-    if not units:
-        raise DataError(f"{folder} holds no results; `persona bench vision` writes some")
-    return table_of(units)
-
-
 def table_of(units: Mapping[Unit, Mapping[str, Any]]) -> Table:
     """Return the cells of units; DataError where a row does not fit its unit's streams."""
     table: dict[str, dict[str, dict[str, Cell]]] = {}

@@ -34,11 +34,6 @@ class Tried(NamedTuple):
     found: dict[str, Any]
 
 
-def tune_row(job: Job, row: str) -> None:
-    """Try a peer's grid on validation streams and keep, in ``settings.json``, every score and the best setting."""
-    keep_tried(job, try_row(job, row))
-
-
 def try_row(job: Job, row: str) -> Tried:
     """Return every score of a peer's grid on validation streams and the best setting.
 

@@ -51,7 +51,7 @@ def stream_targets(scale: float) -> list[Target]:
     both = ("iid", "skew")
     return [
         ("A1", f"iid-seen: every peer + {7 * scale:g}", judges.over_best_peer("iid-seen", 7 * scale)),
-        ("A1", f"iid-seen: static at equal compute + {9 * scale:g}", judges.over("iid-seen", None, 9 * scale)),
+        ("A1", f"iid-seen: static at equal compute + {9 * scale:g}", judges.over("iid-seen", STATIC, 9 * scale)),
         ("A1", f"iid-seen: 10th percentile, static + {14 * scale:g}",
          judges.low_decile_over_static("iid-seen", 14 * scale)),
         ("A1", "iid-seen: worst device ≥ every peer's", judges.worst_of_best_peer("iid-seen")),

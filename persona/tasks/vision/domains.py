@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from persona.errors import DataError
 from persona.tasks.vision.episodes import EpisodeSampler
-from persona.tasks.vision.labels import SKEW_CONCENTRATION, Indices, LabelDraw
+from persona.tasks.vision.labels import Indices, LabelDraw
 from persona.tasks.vision.shifts import FAMILIES, Family, Images
 from persona.tasks.vision.shifts.family import Parameters
 
@@ -37,24 +37,13 @@ class DomainEpisodes(EpisodeSampler):
                 f"domains of {len(self.images)} pictures have shape {self.groups.shape}; wanted ({len(self.images)},): "
                 f"one domain per picture"
             )
-        size = self.support + self.query
-        for group, (members, draw) in self._by_group.items():
-            pools = draw.by_class if self._skewed_share else (members,)
-            smallest = min(len(pool) for pool in pools)
-            if smallest < size:
-                what = "smallest class" if self._skewed_share else "picture set"
-                raise DataError(
-                    f"{what} of domain {group} has {smallest} pictures; wanted at least {size} so that support "
-                    f"({self.support}) and query ({self.query}) stay disjoint: draw fewer, or give more pictures"
-                )
+        for group, (_, draw) in self._by_group.items():
+            self._check_enough(draw, f"image set of domain {group}", f"domain {group}")
 
     def _indices(self, rng: np.random.Generator) -> Indices:
         groups = list(self._by_group.values())
         members, draw = groups[int(rng.integers(len(groups)))]
-        size = self.support + self.query
-        if rng.random() < self._skewed_share:
-            return members[draw.skewed(size, SKEW_CONCENTRATION, rng)]
-        return members[draw.iid(size, rng)]
+        return members[self._drawn(draw, rng)]
 
     @cached_property
     def _by_group(self) -> dict[int, tuple[Indices, LabelDraw]]:

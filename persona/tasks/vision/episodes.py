@@ -42,11 +42,15 @@ class EpisodeSampler:
                 f"episodes of {self.tasks} tasks, {self.support} support and {self.query} query images with labels "
                 f"{self.labels!r} cannot be drawn; wanted at least one of each and 'iid', 'skew' or a share in [0, 1]"
             )
+        self._check_enough(self._draw, "image set", "the image set")
+
+    def _check_enough(self, draw: LabelDraw, whole: str, owner: str) -> None:
+        """Raise DataError where a draw has too few images, told as those of `whole` or of a class of `owner`."""
         size = self.support + self.query
-        pools = self._draw.by_class if self._skewed_share else (self._draw.everything,)
+        pools = draw.by_class if self._skewed_share else (draw.everything,)
         smallest = min(len(pool) for pool in pools)
         if smallest < size:
-            group = "smallest class of the image set" if self._skewed_share else "image set"
+            group = f"smallest class of {owner}" if self._skewed_share else whole
             raise DataError(
                 f"{group} has {smallest} images; wanted at least {size} so that support ({self.support}) and query "
                 f"({self.query}) stay disjoint: draw fewer, or give more images"
@@ -61,10 +65,13 @@ class EpisodeSampler:
         return EpisodeBatch(shifted[:, :cut], labels[:, :cut], shifted[:, cut:], labels[:, cut:])
 
     def _indices(self, rng: np.random.Generator) -> Indices:
+        return self._drawn(self._draw, rng)
+
+    def _drawn(self, draw: LabelDraw, rng: np.random.Generator) -> Indices:
         size = self.support + self.query
         if rng.random() < self._skewed_share:
-            return self._draw.skewed(size, SKEW_CONCENTRATION, rng)
-        return self._draw.iid(size, rng)
+            return draw.skewed(size, SKEW_CONCENTRATION, rng)
+        return draw.iid(size, rng)
 
     def _shifted(self, task: Indices, rng: np.random.Generator) -> Images:
         clean = self.clean > 0 and rng.random() < self.clean

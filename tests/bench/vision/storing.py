@@ -48,7 +48,7 @@ def grid(counts: int | Counts) -> Counts:
 
 def store_everything(root: Path, ours: int = 16, peers: int = 10) -> None:
     """Write whatever a target asks for, ours (16 of 20: 80 %) above every other row (10 of 20: 50 %) everywhere."""
-    others = dict.fromkeys((*WANTED_PEERS, "static-long", "mean-edit", "finetune"), peers)
+    others = dict.fromkeys((*WANTED_PEERS, "mean-edit", "finetune"), peers)
     names = ("", "-no-prior", "-k64", "-k16", "-delay-2", "-delay-3", "-delay-5")
     rows = {**others, **dict.fromkeys((OURS_ROW + name for name in names), ours)}
     wide = (*MAIN, "gradual", *CORRUPTED, *(f"family-{name}" for name in FAMILIES))

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from persona.bench.vision.store import Unit
-from persona.bench.vision.summary import load_table, mean_of
+from persona.bench.vision.summary import Table, mean_of, read_units, table_of
 from persona.errors import DataError
 from tests.bench.vision.storing import FIRST, grid, store
+
+
+def table_in(folder: Path) -> Table:
+    return table_of(read_units(folder))
 
 
 def test_the_figures_of_a_cell(tmp_path: Path) -> None:
@@ -20,7 +24,7 @@ def test_the_figures_of_a_cell(tmp_path: Path) -> None:
     counts[0] = 0  # a device that is always wrong
     counts[1, 2] = 20  # one whose first window after the shift is all right
     store(tmp_path, "iid-seen", {"a": counts})
-    cell = load_table(tmp_path)["iid-seen"]["same"]["a"]
+    cell = table_in(tmp_path)["iid-seen"]["same"]["a"]
     assert cell.per_device.tolist() == [0, 62.5, 50, 50]
     assert cell.mean == pytest.approx(162.5 / 4)
     assert cell.after_shift == pytest.approx((0 + 100 + 50 + 50) / 4)
@@ -33,13 +37,13 @@ def test_the_worst_device_is_of_one_run_and_then_averaged(tmp_path: Path) -> Non
         counts = grid(10)
         counts[0] = worst
         store(tmp_path, "iid-seen", {"a": counts}, ((0, 1), (stream,)))
-    assert load_table(tmp_path)["iid-seen"]["same"]["a"].worst() == pytest.approx((10 + 30) / 2)
+    assert table_in(tmp_path)["iid-seen"]["same"]["a"].worst() == pytest.approx((10 + 30) / 2)
 
 
 def test_a_row_on_fewer_seeds_knows_which(tmp_path: Path) -> None:
     store(tmp_path, "iid-seen", {"static": 10}, ((0, 1), (11, 12)))
     store(tmp_path, "iid-seen", {"slow": 12}, ((0, 1), (12,)))
-    cells = load_table(tmp_path)["iid-seen"]["same"]
+    cells = table_in(tmp_path)["iid-seen"]["same"]
     assert (cells["static"].streams, cells["slow"].streams) == ((11, 12), (12,))
     assert cells["slow"].devices == tuple((12, device) for device in range(4))
     assert cells["slow"].mean == pytest.approx(60)
@@ -48,7 +52,7 @@ def test_a_row_on_fewer_seeds_knows_which(tmp_path: Path) -> None:
 def test_a_run_that_is_under_way_counts_what_is_there(tmp_path: Path) -> None:
     store(tmp_path, "iid-seen", {"a": 10}, ((0,), (11, 12)))
     store(tmp_path, "iid-seen", {"a": 20}, ((1,), (11,)))
-    cell = load_table(tmp_path)["iid-seen"]["same"]["a"]
+    cell = table_in(tmp_path)["iid-seen"]["same"]["a"]
     assert cell.per_device.tolist() == [75] * 4 + [50] * 4
     assert cell.seeds.tolist() == [50, 100]
 
@@ -61,7 +65,7 @@ def test_streams_may_differ_in_length_and_in_their_shifts(tmp_path: Path) -> Non
     store(tmp_path, "gradual", {"a": {"same": "0k0k"}})
     path = Unit(0, 11, "gradual").path(tmp_path)
     edit(path, first=[[0, 1, 0], [1]])
-    cell = load_table(tmp_path)["gradual"]["same"]["a"]
+    cell = table_in(tmp_path)["gradual"]["same"]["a"]
     assert np.array_equal(cell.accuracy[0], [[0, 100, 0], [100, np.nan, np.nan]], equal_nan=True)
     assert cell.after_shift == 100
     assert cell.per_device == pytest.approx([100 / 3, 100])
@@ -71,7 +75,7 @@ def test_settings_may_differ_in_length(tmp_path: Path) -> None:
     store(tmp_path, "iid-seen", {"a": 10})
     store(tmp_path, "c-mixed", {"a": {"same": "k" * 30}})
     edit(Unit(0, 11, "c-mixed").path(tmp_path), first=[0] * 30)
-    table = load_table(tmp_path)
+    table = table_in(tmp_path)
     assert table["c-mixed"]["same"]["a"].accuracy.shape == (1, 1, 30)
     assert np.isnan(table["c-mixed"]["same"]["a"].after_shift)
     assert table["iid-seen"]["same"]["a"].accuracy.shape == (1, 4, len(FIRST))
@@ -79,7 +83,7 @@ def test_settings_may_differ_in_length(tmp_path: Path) -> None:
 
 def test_a_third_timing_is_read_where_it_is(tmp_path: Path) -> None:
     store(tmp_path, "iid-seen", {"slow": {"same": 20, "causal": 20, "constant": 10}, "static": 10})
-    timings = load_table(tmp_path)["iid-seen"]
+    timings = table_in(tmp_path)["iid-seen"]
     assert timings["constant"]["slow"].mean == pytest.approx(50)
     assert set(timings["constant"]) == {"slow"}
 
@@ -100,13 +104,7 @@ def test_units_that_do_not_fit_are_told(tmp_path: Path, changes: dict[str, Any],
     store(tmp_path, "iid-seen", {"a": 10})
     edit(Unit(0, 11, "iid-seen").path(tmp_path), **changes)
     with pytest.raises(DataError, match=said):
-        load_table(tmp_path)
-
-
-def test_no_results_are_told(tmp_path: Path) -> None:
-    (tmp_path / "costs.json").write_text("{}")
-    with pytest.raises(DataError, match="holds no results"):
-        load_table(tmp_path)
+        table_in(tmp_path)
 
 
 def test_a_mean_over_nothing_is_nothing() -> None:

@@ -17,7 +17,7 @@ from persona.bench.vision.job import CHOSEN, Job
 from persona.bench.vision.plan import VALIDATION_SEEDS
 from persona.bench.vision.rows import Trained
 from persona.bench.vision.store import read_unit
-from persona.bench.vision.tune import DEVICES, LABELS, TUNED, combinations, tune_row, validation_streams
+from persona.bench.vision.tune import DEVICES, LABELS, TUNED, combinations, keep_tried, try_row, validation_streams
 from persona.errors import SpecError
 from persona.tasks.vision import ImageSet, make_streams
 from persona.tasks.vision.streams import StreamShape
@@ -56,7 +56,7 @@ def sealed(job: Job, trained: Trained, tmp_path: Path) -> Job:
 
 def test_the_best_of_a_grid_is_kept_with_all_that_was_tried(sealed: Job) -> None:
     """A method that always says the same is right as often as that label occurs; the first of equals is the default."""
-    tune_row(sealed, GUESS)
+    keep_tried(sealed, try_row(sealed, GUESS))
     found = json.loads((sealed.folder / CHOSEN).read_text())
     labels = np.concatenate([window.y for stream in validation_streams(sealed) for window in stream])
     shares = 100 * np.bincount(labels, minlength=CLASSES) / len(labels)
@@ -73,7 +73,7 @@ def test_peers_are_tuned_without_test_pictures(sealed: Job, row: str) -> None:
     """The pictures raise as soon as anything touches them."""
     with pytest.raises(AssertionError, match="without the test pictures"):
         sealed.task().images.test  # noqa: B018  # the seal holds
-    tune_row(sealed, row)
+    keep_tried(sealed, try_row(sealed, row))
     kept = read_unit(sealed.folder / CHOSEN)["rows"]
     assert set(kept) == {row}
     accuracies = [one["accuracy"] for one in kept[row]["tried"]]
@@ -113,7 +113,7 @@ def test_the_code_of_tuning_names_no_test_seed_and_no_test_picture() -> None:
 
 def test_rows_are_added_to_those_that_are_tuned(sealed: Job) -> None:
     for row in (GUESS, "static"):
-        tune_row(sealed, row)
+        keep_tried(sealed, try_row(sealed, row))
     rows = read_unit(sealed.folder / CHOSEN)["rows"]
     assert set(rows) == {GUESS, "static"}
     assert rows["static"]["chosen"] == {}, "nothing to choose"
@@ -122,7 +122,7 @@ def test_rows_are_added_to_those_that_are_tuned(sealed: Job) -> None:
 
 def test_a_peer_that_does_not_suit_the_net_says_so(sealed: Job) -> None:
     with pytest.raises(SpecError, match="wants a net of its own"):
-        tune_row(sealed, "tests.bench.vision.methods:Choosy")
+        keep_tried(sealed, try_row(sealed, "tests.bench.vision.methods:Choosy"))
     assert not (sealed.folder / CHOSEN).exists()
 
 

@@ -58,8 +58,8 @@ def test_nothing_stored_is_nothing_measured(tmp_path: Path) -> None:
     ("setting", "rows", "asked", "said"),
     [
         ("iid-seen", {"tent": 15}, "iid-seen: every peer + 7", "+5.00 points over `tent`"),
-        ("iid-seen", {"static-long": 15}, "iid-seen: static at equal compute + 9", "+5.00 points over `static-long`"),
-        ("iid-seen", {"static-long": 14}, "iid-seen: 10th percentile, static + 14", "+10.00 points over `static-long`"),
+        ("iid-seen", {"static": 15}, "iid-seen: static at equal compute + 9", "+5.00 points over `static`"),
+        ("iid-seen", {"static": 14}, "iid-seen: 10th percentile, static + 14", "+10.00 points over `static`"),
         ("iid-seen", {"cema": 17}, "iid-seen: worst device ≥ every peer's", "80.0 against 85.0 of `cema`"),
         ("skew-seen", {"lame": 15}, "skew-seen: every peer + 6", "+5.00 points over `lame`"),
         (

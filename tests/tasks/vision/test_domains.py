@@ -41,9 +41,9 @@ def test_the_same_dice_give_the_same_episodes() -> None:
 def test_domains_that_do_not_fit_or_are_too_small_are_refused() -> None:
     with pytest.raises(DataError, match=r"shape \(3,\); wanted \(250,\)"):
         _episodes(groups=np.zeros(3, np.int64))
-    with pytest.raises(DataError, match="picture set of domain 1 has 5 pictures; wanted at least 11"):
+    with pytest.raises(DataError, match="image set of domain 1 has 5 images; wanted at least 11"):
         _episodes(groups=(np.arange(250) >= 245).astype(np.int64))
-    with pytest.raises(DataError, match="smallest class of domain 0 has 12 pictures; wanted at least 20"):
+    with pytest.raises(DataError, match="smallest class of domain 0 has 12 images; wanted at least 20"):
         _episodes(labels="skew", support=10, query=10, groups=(np.arange(250) >= 125).astype(np.int64))
 
 

@@ -61,5 +61,5 @@ def test_groups_that_fill_no_window_are_refused() -> None:
         rotated_streams(numbered(4), 3, 0, SHAPE)
     with pytest.raises(DataError, match="10 images for 14 devices"):
         rotated_streams(numbered(1), 64, 0, StreamShape())
-    with pytest.raises(DataError, match=r"picture set of domain \d+ has \d+ pictures; wanted at least 64"):
+    with pytest.raises(DataError, match=r"image set of domain \d+ has \d+ images; wanted at least 64"):
         rotated_episodes(numbered(25), 0)
