@@ -108,7 +108,7 @@ class Job:
     def teacher(self, progress: Progress | None = None) -> nn.Module:
         """Return the larger net of CEMA's cloud; it is trained once, on the first seed."""
         shop = self.shop(self.plan.train_seeds[0], progress)
-        return shop.teacher(self.task().larger, 2 * self.plan.steps)
+        return shop.teacher(self.task().larger, self.plan.teacher_steps)
 
     def trained(self, seed: int) -> Trained:
         """Return what one training seed left, training what is missing."""

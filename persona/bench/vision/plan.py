@@ -21,7 +21,7 @@ class Plan:
     """`base_steps` of the shared start, then `peer_steps` for every trained peer.
 
     An adapter has `warm_steps` as a plain net and then `steps` of its own, each of which costs about 1.5 plain ones: in
-    all the time that peers have.
+    all the time that peers have. The larger net of CEMA's cloud has `teacher_steps` from its own start.
     `kit_windows` of training are behind banks, gate and prior term. Nets named in `first_alone` are trained for the
     first training seed alone. `windows` per segment of a stream, four segments to a device (A B A C). DataError where a
     size is not positive, or a stream seed is one that choices are made on.
@@ -36,19 +36,17 @@ class Plan:
     window_size: int = 32
     base_steps: int = 600
     warm_steps: int = 1200
-    steps: int = 750
-    peer_steps: int = 2300
+    steps: int = 3000
+    peer_steps: int = 5700
+    teacher_steps: int = 1500
     ablation_steps: int = 400
     kit_windows: int = 2048
     first_alone: tuple[str, ...] = FIRST_ALONE
 
     def __post_init__(self) -> None:
         sizes = (self.devices, self.windows, self.window_size, self.base_steps, self.warm_steps, self.steps)
-        if (
-            min(*sizes, self.peer_steps, self.ablation_steps, self.kit_windows) < 1
-            or not self.train_seeds
-            or not self.stream_seeds
-        ):
+        others = (self.peer_steps, self.teacher_steps, self.ablation_steps, self.kit_windows)
+        if min(*sizes, *others) < 1 or not self.train_seeds or not self.stream_seeds:
             raise DataError(
                 f"a benchmark of the sizes {sizes}, training seeds {self.train_seeds} and stream seeds "
                 f"{self.stream_seeds} has nothing to do; wanted at least one of each"
@@ -79,5 +77,5 @@ class Plan:
         """Return a run of minutes: it shows that everything works, and its figures mean little."""
         return replace(
             self, train_seeds=(0,), stream_seeds=(11,), devices=4, windows=2,
-            base_steps=40, warm_steps=20, steps=40, peer_steps=60, ablation_steps=20, kit_windows=256,
+            base_steps=40, warm_steps=20, steps=40, peer_steps=60, teacher_steps=80, ablation_steps=20, kit_windows=256,
         )  # fmt: skip

@@ -43,7 +43,7 @@ def run(job: Job, workers: int, told: Told) -> None:
     nets = [(job, seed, name) for seed in seeds for name in job.nets_of(seed)]
     if seeds:
         nets.insert(1, (job, plan.train_seeds[0], "teacher"))  # the longest, so early
-    each = {"learner": plan.steps, "constant": plan.steps, "teacher": 2 * plan.steps}
+    each = {"learner": plan.steps, "constant": plan.steps, "teacher": plan.teacher_steps}
     steps = sum(each.get(name, plan.peer_steps) for _, _, name in nets)
     spread(_net, nets, workers).finish("training: every net", steps, told)
     spread(_kit, [(job, seed) for seed in seeds], workers).finish("banks, jump test, prior term", len(seeds), told)
