@@ -38,12 +38,20 @@ class Blend:
 
 
 def choose_blend(
-    counters: Sequence[Counter], log: EventLog, positions: Positions, length: int = 50, *, filter_seen: bool = True
+    counters: Sequence[Counter],
+    log: EventLog,
+    positions: Positions,
+    length: int = 50,
+    *,
+    filter_seen: bool = True,
+    most: int = 4000,
 ) -> Blend:
     """The blend with the best NDCG@10 on these queries, over all weights in steps of a tenth that sum to one.
 
-    `positions` are a split's validation queries; the counters must not have been fitted on their targets.
+    `positions` are a split's validation queries, of which at most `most`, evenly spaced, are asked; the counters must
+    not have been fitted on their targets.
     """
+    positions = positions[np.linspace(0, len(positions) - 1, min(most, len(positions))).astype(np.int64)]
     grid = list(_tenths(len(counters)))
     totals = np.zeros(len(grid))
     for block in blocks(positions, log.n_items):

@@ -45,8 +45,8 @@ def amazon_office(folder: Path) -> EventLog:
     """Office: ``interactions.csv`` (user_id, item_id, seq_pos, period) and texts from ``items.csv``.
 
     The source knows each user's order and, across users, only whether an event is early, mid or late. Times here say
-    just that: 10⁹ s a period and a day a place. Cut them with ``temporal_at(log, OFFICE_MID, OFFICE_LATE)``; differences
-    of them are no real durations.
+    just that: 10⁹ s a period and a day a place. Cut them with ``temporal_at(log, OFFICE_MID, OFFICE_LATE)``; their
+    differences are no real durations.
     """
     file = first_of(folder, "interactions.csv")
     users: list[str] = []

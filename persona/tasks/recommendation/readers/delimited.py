@@ -81,8 +81,9 @@ def _rows(stream: IO[str], file: Path, dialect: Dialect) -> Iterator[list[str]]:
     if len(dialect.delimiter) > 1:  # MovieLens parts fields by "::"
         return (line.rstrip("\r\n").split(dialect.delimiter) for line in lines if line.strip())
     csv.field_size_limit(LONGEST_FIELD)
-    quoting = csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
-    return (row for row in csv.reader(lines, delimiter=dialect.delimiter, quoting=quoting) if row)
+    if dialect.quoted:
+        return (row for row in csv.reader(lines, delimiter=dialect.delimiter) if row)
+    return (row for row in csv.reader(lines, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE) if row)
 
 
 def _lines(stream: IO[str], file: Path) -> Iterator[str]:

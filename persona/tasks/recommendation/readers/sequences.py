@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from persona.tasks.recommendation.collecting import Collector, Ids
+from persona.tasks.recommendation.collecting import Collector
 from persona.tasks.recommendation.events import EventLog
 from persona.tasks.recommendation.readers.delimited import read_chunks
 
@@ -21,11 +23,9 @@ def read_sequences(file: Path) -> EventLog:
     return EventLog.of_collected(collector)
 
 
-def in_given_order(users: Ids, items: Ids, places: Ids, ratings: Ids | None = None) -> EventLog:
+def in_given_order(
+    users: npt.NDArray[Any], items: npt.NDArray[Any], places: npt.NDArray[np.int64], ratings: npt.NDArray[Any]
+) -> EventLog:
     """The log of events that each name their place among their user's events; equal places keep the order given."""
-    order = np.argsort(np.asarray(places), kind="stable")
-    chosen = [None if column is None else np.asarray(column)[order] for column in (users, items, ratings)]
-    sorted_users, sorted_items, sorted_ratings = chosen
-    assert sorted_users is not None
-    assert sorted_items is not None
-    return EventLog.of(sorted_users, sorted_items, ratings=sorted_ratings)
+    order = np.argsort(places, kind="stable")
+    return EventLog.of(users[order], items[order], ratings=ratings[order])

@@ -100,10 +100,10 @@ def _values(column: Any, name: str, file: Path) -> Ids:
 
 def _pyarrow() -> tuple[ModuleType, type[Exception]]:
     try:
-        import pyarrow
+        import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise DataError(
             "Parquet files need pyarrow, which is not installed: pip install 'persona-edge[data]'"
         ) from None
-    return parquet, pyarrow.ArrowException
+    return parquet, pa.ArrowException
