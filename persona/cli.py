@@ -1,4 +1,4 @@
-"""The command line: train, export, serve, device, bench, inspect, fetch, demo. A verb imports what it needs, inside the verb.
+"""The command line: train, export, serve, device, bench, inspect, fetch, demo. A verb imports what it needs itself.
 
 Exit codes: 0 done · 1 an error that the message explains · 2 wrong usage · 130 interrupted.
 """

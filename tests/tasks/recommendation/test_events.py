@@ -92,6 +92,7 @@ def test_numbers_are_sorted_as_numbers_and_text_as_text() -> None:
     assert EventLog.of(["10", "9"], ["b", "a"]).user_names == ("9", "10")
     assert EventLog.of(["10", "x9"], ["b", "a"]).user_names == ("10", "x9")
     assert EventLog.of(["007", "7"], ["b", "a"]).user_names == ("007", "7"), "two ids became one"
+    assert EventLog.of([7, "7"], ["b", "a"]).user_names == ("7",), "one id became two"
 
 
 @pytest.mark.parametrize(("policy", "items"), [("keep", [1, 2, 1, 1]), ("first", [1, 2]), ("last", [2, 1])])
@@ -124,6 +125,11 @@ def test_duplicates_can_be_refused_and_policies_are_known() -> None:
         (([1, 1], [1, 2], [-1, 5]), "time of event 0 is -1"),
         (([1], [1], [np.inf]), "time of event 0 is inf"),
         (([1], [1], [1e19]), r"time of event 0 is 1e\+19"),
+        (
+            ([1], [1], np.asarray(["2020-01-01"], "datetime64[s]")),
+            r"times of a log are datetime64\[s\]; wanted numbers",
+        ),
+        (([1], [1], [None]), "time of event 0 is None"),
         (([1], [1], ["soon"]), "time of event 0 is .*soon.*; wanted a number"),
         (([1, 1], [1, 2], ["3", ""]), "time of event 1 is .*; wanted a number"),
         (([1], [1], [1], ["good"]), "rating of event 0 is .*good"),
