@@ -129,7 +129,7 @@ def test_duplicates_can_be_refused_and_policies_are_known() -> None:
             ([1], [1], np.asarray(["2020-01-01"], "datetime64[s]")),
             r"times of a log are datetime64\[s\]; wanted numbers",
         ),
-        (([1], [1], [None]), "time of event 0 is None"),
+        (([1], [1], [None]), "time of event 0 is nan"),
         (([1], [1], ["soon"]), "time of event 0 is .*soon.*; wanted a number"),
         (([1, 1], [1, 2], ["3", ""]), "time of event 1 is .*; wanted a number"),
         (([1], [1], [1], ["good"]), "rating of event 0 is .*good"),
