@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("fastapi", "matplotlib", "onnx", "pydantic", "scipy", "torch")
-DEVICE_HALF = ("persona", "persona.device", "persona.tasks.vision")
+DEVICE_HALF = ("persona", "persona.device", "persona.tasks.recommendation", "persona.tasks.vision")
 
 
 def loaded_by(*modules: str) -> set[str]:
