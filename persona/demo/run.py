@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from persona.bundle import CLOUD_FILE, DEVICE_FILE, Bundle
 from persona.demo.device import DevicePlan
 from persona.demo.outage import Outage, count_lines
 from persona.demo.results import stream_figures
+from persona.demo.signed import sign_demo
 from persona.edit import Edit
 from persona.errors import ServiceError
 from persona.export.build import collect_windows, export_bundle, sketch_spec
@@ -84,7 +85,8 @@ def stream(
     `tick` is told the windows done and in all. ServiceError where service or a device fails.
     """
     records = folder / "devices"
-    service = ServiceProcess(folder / "bundle", folder / "logs" / "service.log")
+    keys = sign_demo(folder)
+    service = ServiceProcess(folder / "bundle", folder / "logs" / "service.log", keys.reply)
     service.start()
     try:
         shifting = [records / f"shifting-{i}.jsonl" for i in range(fleet.shifting)]
@@ -93,7 +95,7 @@ def stream(
             path.unlink(missing_ok=True)
         splits: tuple[tuple[Split, list[Path]], ...] = (("seen", shifting), ("clean", clean))
         processes = [
-            _start_device(fleet.plan(service.url, path, index, split, data), folder)
+            _start_device(replace(fleet.plan(service.url, path, index, split, data), root=keys.root), folder)
             for split, paths in splits
             for index, path in enumerate(paths)
         ]
