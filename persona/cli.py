@@ -1,4 +1,6 @@
-"""The command line: train, export, keys, sign, verify, serve, device, bench, inspect, demo. A verb imports what it needs, inside the verb.
+"""The command line: train, export, keys, sign, verify, serve, device, bench, inspect, demo.
+
+A verb imports what it needs, inside the verb.
 
 Exit codes: 0 done · 1 an error that the message explains · 2 wrong usage · 130 interrupted.
 """

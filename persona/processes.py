@@ -20,7 +20,8 @@ POLL_S = 0.05
 class ServiceProcess:
     """`persona serve` on a free port, which stays the same when it is started again.
 
-    `reply_key` is the file of the private key that it signs replies with. As a context manager it starts on entry and stops on exit.
+    `reply_key` is the file of the private key that it signs replies with.
+    As a context manager it starts on entry and stops on exit.
     """
 
     def __init__(self, bundle: Path, log: Path, reply_key: Path | None = None) -> None:

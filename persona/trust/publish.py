@@ -105,10 +105,10 @@ class Signers:
 
 
 def sign_release(folder: Path, signers: Signers, now_s: float, terms: Terms = Terms()) -> Release:
-    """Sign the bundle in a folder, whose metadata lies in ``trust/`` with its root there already; return the release.
+    """Sign the bundle in a folder with a root in its ``trust/``, and return the release.
 
-    TrustError where the keys do not make a threshold of that root; BundleError where there is no bundle. All three files
-    are staged before the first is renamed, the timestamp last: until then a device sees the release before.
+    TrustError where the keys do not make a threshold of that root; BundleError where there is no bundle. The
+    timestamp is renamed last: a device that comes in between finds two releases mixed, refuses, and asks again.
     """
     if len(signers.reply) > MAX_REPLY_KEYS:
         raise TrustError(f"a release has {len(signers.reply)} reply keys; the limit is {MAX_REPLY_KEYS}")

@@ -31,7 +31,7 @@ class Release:
 
     @classmethod
     def of(cls, signed: Signed) -> Release:
-        """Read the targets that a device needs; TrustError where they say something else. Signatures are not checked."""
+        """Read what a device needs of targets, without checking signatures; TrustError where they lack it."""
         targets = signed.body.get("targets")
         target = targets.get(DEVICE_FILE) if isinstance(targets, dict) else None
         if not isinstance(target, dict):
