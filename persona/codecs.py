@@ -118,7 +118,7 @@ def _pack_rows(tensor: TensorSpec, delta: Array) -> bytes:
     scales = (np.abs(rows).max(axis=1) / 127).astype("<f4")
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(scales[:, None] > 0, np.rint(rows / scales[:, None]), 0)
-    return scales.tobytes() + np.clip(steps, -127, 127).astype(np.int8).tobytes()
+    return bytes(scales.tobytes()) + bytes(np.clip(steps, -127, 127).astype(np.int8).tobytes())
 
 
 def _read_rows(reader: _Reader, tensor: TensorSpec) -> Array:

@@ -48,7 +48,8 @@ def test_a_nest_without_end_is_not_written() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"[]", b"7", b"{", b"\xff{}", b'{"a":1.5}', b'{"a":1e3}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1,"a":2}',
+        b"", b"[]", b"7", b"{", b"\xff{}", b'{"a":1.5}', b'{"a":1e3}', b'{"a":NaN}',
+        b'{"a":Infinity}', b'{"a":1,"a":2}',
         b'{"a":{"b":1,"b":1}}', b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' + b"9" * 10_000 + b"}", b"{}" + b" " * 99,
     ],
 )  # fmt: skip

@@ -67,7 +67,7 @@ def test_its_client_follows_our_roots_and_downloads_our_bundle(tmp_path: Path, o
     downloads.mkdir()
     client = Updater(
         str(cache), "folder:///trust/", str(downloads), "folder:///", FromFolder(tmp_path / "bundle"),
-        UpdaterConfig(prefix_targets_with_hash=False), first,
+        UpdaterConfig(prefix_targets_with_hash=False), bootstrap=first,
     )  # fmt: skip
     client.refresh()
     info = client.get_targetinfo(DEVICE_FILE)

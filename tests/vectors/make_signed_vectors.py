@@ -1,7 +1,7 @@
 """Write the golden exchanges of wire version 2: ``python -m tests.vectors.make_signed_vectors``.
 
-Run once, and committed with its output, as `make_wire_vectors` says. The envelope is put together here by hand, from the
-tables in docs/wire.md, around golden messages of version 1; Ed25519 signatures have no dice, so they are golden too.
+Run once, and committed with its output, as `make_wire_vectors` says. The envelope is put together here by hand, from
+the tables in docs/wire.md, around golden messages of version 1; Ed25519 signatures have no dice: they are golden too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def main() -> None:
         messages.append(
             {
                 "name": reply_name, "nonce": nonce, "code_shape": shape, "numbers": numbers,
-                "request_bytes": len(request), "reply_bytes": len(reply), "request": request.hex(), "reply": reply.hex(),
+                "request_bytes": len(request), "reply_bytes": len(reply),
+                "request": request.hex(), "reply": reply.hex(),
             }
         )  # fmt: skip
     public = key.public_key().public_bytes_raw().hex()
