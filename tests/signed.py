@@ -50,7 +50,8 @@ class Owner:
             "release": ([k.public for k in self.releases], self.release_threshold),
             "freshness": ([self.freshness.public], 1),
         }
-        return root_file(version, expires_s, holders, [*self.roots, *by])
+        signers = {k.public.id: k for k in (*self.roots, *by)}
+        return root_file(version, expires_s, holders, signers.values())
 
     def publish(self, folder: Path, bundle: Bundle | None = None, now_s: float = NOW_S, encoder: bytes = b"x") -> Path:
         """Write a bundle where one is given, a root where there is none, and sign; return the metadata's folder."""
