@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ def signed_file(body: Mapping[str, Any], keys: Iterable[SigningKey]) -> bytes:
     """Return metadata as a file, signed by every key."""
     message = canonical(dict(body))
     signatures = [{"keyid": key.public.id, "sig": key.sign(message).hex()} for key in keys]
-    return canonical({"signatures": signatures, "signed": dict(body)})
+    # A file is plain JSON: canonical JSON leaves control characters as they are, which no JSON reader takes.
+    return json.dumps({"signatures": signatures, "signed": dict(body)}, sort_keys=True, separators=(",", ":")).encode()
 
 
 def root_file(version: int, expires_s: float, holders: Holders, keys: Iterable[SigningKey]) -> bytes:

@@ -114,11 +114,16 @@ def test_metadata_without_signatures_is_refused(first: dict[str, bytes], kind: s
     refused(relinked(first, kind, changed(first[f"{kind}.json"], {})), "0 good signatures")
 
 
-@pytest.mark.parametrize("kind", NAMES)
-@pytest.mark.parametrize("thief", ["root", "release", "freshness", "reply", "stranger"])
+@pytest.mark.parametrize(
+    ("kind", "thief"),
+    [
+        (kind, thief)
+        for kind in NAMES
+        for thief in ("root", "release", "freshness", "reply", "stranger")
+        if key(thief).public != ROLE_KEY[kind].public
+    ],
+)
 def test_a_key_counts_for_its_own_role_alone(first: dict[str, bytes], kind: str, thief: str) -> None:
-    if key(thief).public == ROLE_KEY[kind].public:
-        pytest.skip("that one is the role's own")
     refused(relinked(first, kind, changed(first[f"{kind}.json"], {}, key(thief))), "0 good signatures")
 
 
