@@ -23,6 +23,7 @@ FreshnessDays = Annotated[float, typer.Option(min=0.01, help="Days until devices
 RootKeys = Annotated[list[Path] | None, typer.Option(help="Private root key; repeat for several.")]
 Publics = Annotated[list[Path] | None, typer.Option(help="Public key (FILE.pub) of the role; repeat for several.")]
 Threshold = Annotated[int, typer.Option(min=1, help="Signatures that it takes.")]
+NewThreshold = Annotated[int | None, typer.Option(min=1, help="Signatures that it takes. Default: as before.")]
 RootDays = Annotated[float, typer.Option(min=0.01, help="Days until the root expires.")]
 
 
@@ -78,6 +79,8 @@ def rotate(
     root_key: RootKeys = None,
     release_key: Publics = None,
     freshness_key: Publics = None,
+    root_threshold: NewThreshold = None,
+    release_threshold: NewThreshold = None,
     days: RootDays = 365,
     passphrase_file: Passphrase = None,
 ) -> None:
@@ -99,11 +102,12 @@ def rotate(
         "release": [PublicKey.read(path) for path in release_key or ()],
         "freshness": [PublicKey.read(path) for path in freshness_key or ()],
     }
+    wanted = {"root": root_threshold, "release": release_threshold}
     holders = {}
     for role, name in (("root", "root"), ("release", "targets"), ("freshness", "timestamp")):
         ids, threshold = old.roles[name]
         members = given[role] or [old.keys[i] for i in sorted(ids)]
-        holders[role] = (members, min(threshold, len(members)))
+        holders[role] = (members, wanted.get(role) or threshold)
     distinct = {key.public.id: key for key in (*signers, *added)}
     version = old.signed.version + 1
     data = root_file(version, time.time() + days * DAY_S, holders, distinct.values())
