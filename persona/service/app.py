@@ -43,10 +43,10 @@ class Service:
         TrustError where no device would take replies that `key` signs.
         """
         self._trust = folder / TRUST_FOLDER
-        if key is not None:
-            _check_named(key, folder)
         self.bundle_file = read_file(folder / DEVICE_FILE)
         self.bundle = Bundle.from_bytes(self.bundle_file)
+        if key is not None:
+            _check_named(key, folder, self.bundle.fingerprint)
         cloud = read_cloud_half(folder)
         if cloud.bundle_fingerprint != self.bundle.fingerprint:
             raise BundleError(
@@ -142,8 +142,13 @@ def create_app(folder: Path, limits: Limits = DEFAULT_LIMITS, key: SigningKey | 
     return app
 
 
-def _check_named(key: SigningKey, folder: Path) -> None:
+def _check_named(key: SigningKey, folder: Path, fingerprint: str) -> None:
     release = published(folder)
+    if release.fingerprint != fingerprint:
+        raise TrustError(
+            f"release {release.version} in {folder} is of bundle {release.fingerprint[:12]}, beside it lies "
+            f"{fingerprint[:12]}; sign it with `persona sign bundle`"
+        )
     if key.public not in [named for named, _ in release.reply_keys]:
         raise TrustError(
             f"release {release.version} in {folder} does not name reply key {key.public.id[:12]}, so no device would "

@@ -9,7 +9,6 @@ from persona.trust.metadata import Root
 from persona.trust.release import Release
 from persona.trust.state import TrustedState
 from persona.trust.trust import Trust, Unsigned
-from persona.trust.update import refresh
 
 __all__ = [
     "SIGNED_CONTENT_TYPE",
@@ -22,7 +21,6 @@ __all__ = [
     "Unsigned",
     "open_reply",
     "open_request",
-    "refresh",
     "seal_reply",
     "seal_request",
 ]

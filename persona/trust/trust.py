@@ -12,7 +12,7 @@ from persona.errors import TrustError
 from persona.trust.keys import PublicKey
 from persona.trust.release import Release
 from persona.trust.state import TrustedState
-from persona.trust.update import Fetch, refresh
+from persona.trust.update import Fetch, follow_release, follow_roots
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +55,22 @@ class Trust:
         return self._state
 
     def refresh(self, fetch: Fetch) -> TrustedState:
-        """Take over what a server offers, and return it; TrustError, and nothing changed, where it does not hold."""
+        """Take over what a server offers, and return it; TrustError where it does not hold.
+
+        The release in force stays then. A new root holds at once, by itself: what its predecessor's keys signed must
+        not count again because a timestamp had just expired.
+        """
         with self._lock:
-            new = refresh(self._state, fetch, self._clock())
-            if self._keep is not None and new != self._state:
-                self._keep(new)
-            self._state = new
-        return new
+            for state in follow_roots(self._state, fetch):
+                self._take(state)
+            self._take(follow_release(self._state, fetch, self._clock()))
+            return self._state
+
+    def _take(self, new: TrustedState) -> None:
+        """Replace the state, kept before it counts. The lock is held."""
+        if self._keep is not None and new != self._state:
+            self._keep(new)
+        self._state = new
 
     def release(self) -> Release:
         """Return the release in force; TrustError where there is none yet, or it has expired."""

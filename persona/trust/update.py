@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,14 +19,12 @@ MAX_ROTATIONS = 32
 Fetch = Callable[[str, int], bytes | None]
 
 
-def refresh(state: TrustedState, fetch: Fetch, now_s: float) -> TrustedState:
-    """Return the state after what a server offers; TrustError, and nothing learned, where any of it does not hold.
+def follow_release(state: TrustedState, fetch: Fetch, now_s: float) -> TrustedState:
+    """Return the state after the release that a server offers under the root in force.
 
-    Altered, expired, rolled back, mixed and oversized metadata are refused. The caller keeps the new state before
-    acting on it.
+    TrustError where any of it does not hold: altered, expired, rolled back, mixed or oversized.
     """
     now_s = max(now_s, state.seen_s)
-    state = follow_roots(state, fetch)
     state.root.signed.check_fresh(now_s)
     timestamp = _newer("timestamp", _got(fetch, "timestamp.json"), state, state.timestamp, now_s)
     if timestamp.version == state.timestamp and state.targets_data:
@@ -46,11 +44,12 @@ def refresh(state: TrustedState, fetch: Fetch, now_s: float) -> TrustedState:
     return TrustedState(state.root_data, timestamp.version, snapshot.version, data, int(now_s))
 
 
-def follow_roots(state: TrustedState, fetch: Fetch) -> TrustedState:
-    """Return the state under the newest root of the chain.
+def follow_roots(state: TrustedState, fetch: Fetch) -> Iterator[TrustedState]:
+    """Yield the state under every newer root of the chain, to be kept at once, whatever becomes of the release.
 
-    Each is signed by a threshold of the keys before it and of its own, and is the next version. Where a role's keys
-    change, what the old keys signed, and its versions, are forgotten: so a stolen key's version 4294967295 is overcome.
+    TrustError where one does not hold. Each is signed by a threshold of the keys before it and of its own, and is the
+    next version. Where a role's keys change, what the old keys signed, and its versions, are forgotten: so a stolen
+    key's version 4294967295 is overcome.
     """
     for _ in range(MAX_ROTATIONS):
         old = state.root
@@ -65,7 +64,7 @@ def follow_roots(state: TrustedState, fetch: Fetch) -> TrustedState:
         if new.signed.version != old.signed.version + 1:
             raise TrustError(f"{name} has version {new.signed.version}; wanted {old.signed.version + 1}")
         state = _under(state, data, old, new)
-    return state
+        yield state
 
 
 def _under(state: TrustedState, data: bytes, old: Root, new: Root) -> TrustedState:

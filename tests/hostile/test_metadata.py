@@ -39,12 +39,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], di
 
 
 def refused(files: dict[str, bytes], message: str = "", trust: Trust | None = None) -> None:
-    """Assert that a server is not believed, and that nothing was learned from it."""
+    """Assert that a server is not believed, and that nothing was learned from it but a new root."""
     device = trust or trust_at()
     before = device.state
     with pytest.raises(TrustError, match=message or None):
         device.refresh(Shelf(files))
-    assert device.state is before
+    assert device.state is before or device.state.root.signed.version > before.root.signed.version
+    assert device.state.targets_data in (b"", before.targets_data)
 
 
 def relinked(files: dict[str, bytes], kind: str, data: bytes) -> dict[str, bytes]:
@@ -342,6 +343,17 @@ def test_a_stolen_release_key_dies_with_the_next_root(first: dict[str, bytes]) -
     refused({**first, "2.root.json": root}, "0 good signatures", device)
     stolen = changed(first["targets.json"], {"version": 9}, key("release"))
     refused({**relinked(first, "targets", stolen), "2.root.json": root}, "0 good signatures")
+
+
+def test_a_new_root_counts_though_the_release_does_not(first: dict[str, bytes]) -> None:
+    """The server's freshness had lapsed on the day of the rotation; the thief of the old keys comes the day after."""
+    kept: list[TrustedState] = []
+    device = Trust(TrustedState(OWNER.root()), lambda: NOW_S, kept.append)
+    root = Owner(releases=(key("release 2"),)).root(2, by=[key("root")])
+    with pytest.raises(TrustError, match="no timestamp"):
+        device.refresh(Shelf({"2.root.json": root}))
+    assert [state.root.signed.version for state in kept] == [2]
+    refused(first, "0 good signatures", trust_at(state=TrustedState.from_bytes(kept[0].to_bytes())))
 
 
 def test_a_stolen_key_that_used_up_all_versions_is_overcome(tmp_path: Path, first: dict[str, bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,9 @@ def test_nothing_else_of_the_folder_is_served(folder: Path, signer: Client, name
 def test_a_key_that_no_device_would_believe_is_refused_at_the_start(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TrustError, match="does not name reply key"):
         create_app(folder, key=key("another"))
+    write_export(folder, replace(tiny_bundle(), about={"another": 1}), sketch_encoder())
+    with pytest.raises(TrustError, match="sign it with"):
+        create_app(folder, key=key("reply"))
     write_export(tmp_path / "unsigned", tiny_bundle(), sketch_encoder())
     with pytest.raises(TrustError, match="cannot be read"):
         create_app(tmp_path / "unsigned", key=key("reply"))
