@@ -32,6 +32,7 @@ from persona.processes import ServiceProcess, start_python, wait_until
 from persona.tasks.base import Task
 from persona.tasks.vision.shifts import Split
 from persona.training.checkpoint import Run
+from persona.trust.keys import SIGNATURE_BYTES
 
 # How long the devices may take to stream; a hung device is an error, not a wait without end.
 STREAM_S = 600.0
@@ -157,6 +158,7 @@ def results(
     return {
         **figures,
         "bank_size": len(bundle.bank),
+        "signature_bytes": SIGNATURE_BYTES,
         "sample_bytes": int(np.prod(shape)),
         "requests": sum(device["asks"] for device in figures["devices"]),
         "failed_requests": sum(device["refused"] for device in figures["devices"]),
