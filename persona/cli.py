@@ -1,4 +1,6 @@
-"""The command line: train, export, serve, device, bench, inspect, fetch, demo. A verb imports what it needs itself.
+"""The command line: train, export, keys, sign, verify, serve, device, bench, inspect, fetch, demo.
+
+A verb imports what it needs, inside the verb.
 
 Exit codes: 0 done · 1 an error that the message explains · 2 wrong usage · 130 interrupted.
 """
@@ -14,7 +16,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from persona.errors import PersonaError
+from persona import signing
+from persona.errors import DataError, PersonaError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +31,9 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Measure, side by side in one run.")
 app.add_typer(bench, name="bench")
+app.add_typer(signing.keys, name="keys")
+app.add_typer(signing.sign, name="sign")
+app.command()(signing.verify)
 
 Data = Annotated[
     Path | None, typer.Option(help="Folder with the data set's files. Default: the subset shipped with the package.")
@@ -142,16 +148,23 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     port_file: Annotated[Path | None, typer.Option(help="File to write the port to, once requests are taken.")] = None,
+    reply_key: Annotated[
+        Path | None, typer.Option(help="Private key to sign replies with; the signed release must name it.")
+    ] = None,
+    passphrase_file: signing.Passphrase = None,
 ) -> None:
     """Answer devices: POST /v1/adapt, GET /v1/bundle, GET /healthz. Ends in order on SIGTERM or Ctrl-C."""
     from persona.files import write_whole
     from persona.service.server import serve as run_service
+    from persona.trust import SigningKey
+
+    key = None if reply_key is None else SigningKey.read(reply_key, signing.read_passphrase(passphrase_file))
 
     def ready(actual: int) -> None:
         if port_file is not None:
             write_whole(port_file, str(actual).encode())
 
-    run_service(bundle, host, port, ready)
+    run_service(bundle, host, port, ready, key)
 
 
 @app.command()
@@ -168,6 +181,12 @@ def device(
     pause: Annotated[float, typer.Option(min=0, help="Seconds between windows.")] = 0.0,
     data: Data = None,
     seed: Seed = 0,
+    root: Annotated[
+        Path | None, typer.Option(help="Trusted root metadata: bundle and replies must then be signed.")
+    ] = None,
+    insecure_unsigned: Annotated[
+        bool, typer.Option(help="Believe whoever answers: a bundle and replies from anybody count.")
+    ] = False,
 ) -> None:
     """Be one simulated device: fetch the bundle, stream shifting pictures, adapt, and write down what happened.
 
@@ -175,7 +194,10 @@ def device(
     """
     from persona.demo.device import DevicePlan, stream_device
 
-    stream_device(DevicePlan(service, out, controls, index, split, labels, windows_per_segment, pause, data, seed))
+    if (root is None) != insecure_unsigned:
+        raise DataError("a device wants --root FILE to check signatures by, or else --insecure-unsigned")
+    plan = DevicePlan(service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, root)
+    stream_device(plan)
 
 
 @app.command()

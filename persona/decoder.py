@@ -65,9 +65,14 @@ class KernelPart:
 
     def __call__(self, z: Float64) -> Float64:
         """Map a code row (d,) to a delta, flat."""
+        u, v = self.factors(z)
+        return (u @ v.T).reshape(-1)
+
+    def factors(self, z: Float64) -> tuple[Float64, Float64]:
+        """Map a code row (d,) to U (out, r) and V (rest, r)."""
         u = (z @ self.left + self.left_bias).reshape(-1, self.rank)
         v = (z @ self.right + self.right_bias).reshape(-1, self.rank)
-        return (u @ v.T).reshape(-1)
+        return u, v
 
     def arrays(self) -> dict[str, Array]:
         """Return both factors and their biases."""
@@ -116,6 +121,19 @@ class Decoder:
                 delta = tensor.bound * np.tanh(self.parts[tensor.name](z) / tensor.bound)
                 deltas[tensor.name] = delta.astype(np.float32).reshape(tensor.shape)
         return Edit(deltas)
+
+    def factors(self, code: npt.ArrayLike) -> dict[str, tuple[Float64, Float64]]:
+        """Return U (out, r) and V (rest, r) of every tensor that a kernel makes from a code (n, d).
+
+        Its delta is bound · tanh(U Vᵀ / bound). Only such an edit is of low rank; cutting another down destroys it.
+        """
+        rows = np.asarray(code, np.float32).reshape(self.code_shape)
+        return {
+            tensor.name: part.factors(rows[index if len(rows) > 1 else 0].astype(np.float64))
+            for index, layer in enumerate(self.spec.layers)
+            for tensor in layer.tensors
+            if isinstance(part := self.parts[tensor.name], KernelPart)
+        }
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every parameter as ``{tensor}/{parameter}``."""

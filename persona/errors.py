@@ -5,6 +5,7 @@ PersonaError
 ├── EditError              an edit that does not fit the model it is meant for
 ├── BundleError            a bundle file that cannot be read or trusted
 │   └── BundleVersionError   written by a newer release
+├── TrustError             signed data that is altered, expired, rolled back, or from nobody who counts
 ├── WireError              bytes from the other side that are not a valid message
 │   ├── MessageTooLarge      longer than the limit for its kind
 │   ├── FingerprintMismatch  a message made for another bundle
@@ -41,6 +42,10 @@ class BundleError(PersonaError):
 
 class BundleVersionError(BundleError):
     """A bundle was written in a newer format than this release reads."""
+
+
+class TrustError(PersonaError):
+    """Signed data is altered, expired, older than what was seen, not of one release, or signed by nobody who counts."""
 
 
 class WireError(PersonaError):

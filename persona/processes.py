@@ -20,10 +20,12 @@ POLL_S = 0.05
 class ServiceProcess:
     """`persona serve` on a free port, which stays the same when it is started again.
 
+    `reply_key` is the file of the private key that it signs replies with.
     As a context manager it starts on entry and stops on exit.
     """
 
-    def __init__(self, bundle: Path, log: Path) -> None:
+    def __init__(self, bundle: Path, log: Path, reply_key: Path | None = None) -> None:
+        self._key = [] if reply_key is None else ["--reply-key", str(reply_key)]
         self._bundle, self._log = bundle, log
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,6 +48,7 @@ class ServiceProcess:
             str(self._port),
             "--port-file",
             str(port_file),
+            *self._key,
         ]
         self._process = start_python(arguments, self._log)
         process = self._process

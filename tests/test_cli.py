@@ -13,7 +13,25 @@ import pytest
 from persona.bundle import write_export
 from tests.worlds import World
 
-VERBS = [["train"], ["export"], ["serve"], ["device"], ["inspect"], ["fetch"], ["demo"], ["bench"], ["bench", "device"]]
+VERBS = [
+    ["train"],
+    ["export"],
+    ["keys"],
+    ["keys", "new"],
+    ["keys", "root"],
+    ["keys", "rotate"],
+    ["sign"],
+    ["sign", "bundle"],
+    ["sign", "freshness"],
+    ["verify"],
+    ["serve"],
+    ["device"],
+    ["inspect"],
+    ["fetch"],
+    ["demo"],
+    ["bench"],
+    ["bench", "device"],
+]
 
 
 def persona(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +74,14 @@ def test_inspect_shows_layers_sizes_prototypes_and_fingerprint(tmp_path: Path) -
         (["train", "--out", "x", "--task", "no-such-task"], "vision"),
         (["train", "--out", "x", "--editable", "nothing*"], "nothing*"),
         (["demo", "--out", "x", "--data", "no-such-folder"], "no-such-folder"),
-        (["device", "http://127.0.0.1:9", "--out", "x", "--controls", "y"], "127.0.0.1:9"),
+        (["device", "http://127.0.0.1:9", "--out", "x", "--controls", "y", "--insecure-unsigned"], "127.0.0.1:9"),
+        (["device", "http://127.0.0.1:9", "--out", "x"], "--insecure-unsigned"),
+        (["device", "http://127.0.0.1:9", "--out", "x", "--root", "no-such-root"], "no-such-root"),
+        (["verify", "no-such-bundle", "--root", "no-such-root"], "no-such-root"),
+        (["keys", "root", "x"], "--root-key"),
+        (["keys", "rotate", "x", "--sign-with", "no-such-key"], "x/trust"),
+        (["sign", "bundle", "x", "--release-key", "no-such-key", "--freshness-key", "y"], "no-such-key"),
+        (["serve", "x", "--reply-key", "no-such-key"], "no-such-key"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from persona.bundle import write_export
+from tests.signed import Owner
 from tests.worlds import World
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ def blocks(page: Path) -> str:
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     world = World()
     write_export(tmp_path, world.bundle, b"an encoder, which no device reads")
-    given: dict[str, Any] = {"path": tmp_path, "x": np.zeros((4, 4), np.float32)}
+    given: dict[str, Any] = {"path": tmp_path, "x": np.zeros((4, 4), np.float32), "root": Owner().root()}
     exec(compile(blocks(page), str(page), "exec"), given)  # noqa: S102 : our own pages
 
 

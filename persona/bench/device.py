@@ -22,12 +22,14 @@ from persona.bank import Bank
 from persona.bundle import Bundle
 from persona.device import DeviceModel
 from persona.device.model import open_session, run_bound
-from persona.edit import Array
+from persona.edit import Array, Edit
 from persona.export.graph import bake, model_graph
 from persona.jump import JumpSpec
 from persona.model import EditableModel
+from persona.prototypes.reply import ChosenEdit, edit_offers
 from persona.sketch import SketchSpec
-from persona.wire import AdaptReply
+from persona.trust import SigningKey, open_reply, seal_reply, seal_request
+from persona.wire import AdaptReply, AdaptRequest
 
 BATCHES = (1, 32)
 Clock = Callable[[], float]
@@ -61,6 +63,7 @@ def measure(bundle: Bundle, repetitions: int = 2000, clock: Clock = time.perf_co
     return {
         "inference": {str(n): _inference(bundle, n, repetitions, clock) for n in BATCHES},
         "swap": _swap(bundle, repetitions, clock),
+        "codecs": _codecs(bundle),
         "versions": {"onnxruntime": onnxruntime.__version__, "numpy": np.__version__},
         "machine": {"system": platform.system(), "processor": platform.machine(), "threads": 1},
         "repetitions": repetitions,
@@ -79,7 +82,12 @@ def tables_of(figures: Mapping[str, Any]) -> list[Table]:
         swap.add_column(name, justify="right")
     for part, value in figures["swap"].items():
         swap.add_row(part.removesuffix("_us").replace("_", " "), f"{value:.1f}")
-    return [inference, swap]
+    codecs = Table(title="A whole edit on the wire, by codec", title_justify="left")
+    for name in ("codec", "bytes", "relative error"):
+        codecs.add_column(name, justify="right")
+    for codec, row in figures["codecs"].items():
+        codecs.add_row(codec, f"{row['bytes']:,}", f"{row['loss']:.2g}")
+    return [inference, swap, codecs]
 
 
 def _inference(bundle: Bundle, batch: int, repetitions: int, clock: Clock) -> dict[str, float]:
@@ -108,12 +116,17 @@ def _swap(bundle: Bundle, repetitions: int, clock: Clock) -> dict[str, float]:
     residual: Array = rng.normal(0, 0.1, bundle.decoder.code_shape).astype(np.float32)
     data = AdaptReply(bundle.fingerprint, 0, bundle.bank.version, 600, residual).encode()
     shape = bundle.decoder.code_shape
+    request = seal_request(
+        AdaptRequest(bundle.fingerprint, "sketch", np.zeros(bundle.sketch.n_features, np.float16), 32), bytes(8)
+    )
+    key = SigningKey.generate()
+    sealed = seal_reply(data, request, bundle.fingerprint, key)
     reply = AdaptReply.decode(data, shape)
     edit = bundle.decoder.decode(bundle.bank.compose(reply.prototype, reply.residual))
     x = np.zeros((bundle.support[1], *bundle.input_shape), np.float32)
     weights = model.weights(edit)
     ways: dict[str, Callable[[], Any]] = {
-        "read_reply_us": lambda: AdaptReply.decode(data, shape),
+        "verify_and_read_reply_us": lambda: open_reply(sealed, request, bundle.fingerprint, [key.public], shape),
         "decode_code_us": lambda: bundle.decoder.decode(bundle.bank.compose(reply.prototype, reply.residual)),
         "check_and_make_weights_us": lambda: model.weights(edit),
     }
@@ -121,6 +134,21 @@ def _swap(bundle: Bundle, repetitions: int, clock: Clock) -> dict[str, float]:
     trial = _interleaved({"shadow_trial_us": lambda: model.run(x, weights)}, max(repetitions // 10, 3), clock)
     rebuild = _interleaved({"session_rebuild_us": lambda: baked_session(bundle)}, max(repetitions // 50, 3), clock)
     return {**medians, "in_all_without_trial_us": sum(medians.values()), **trial, **rebuild}
+
+
+def _codecs(bundle: Bundle) -> dict[str, dict[str, float]]:
+    """Return bytes and loss by every codec of the first prototype's edit, or of a random one where that is zero."""
+    code = bundle.bank.compose(0)
+    edit = bundle.decoder.decode(code)
+    if not any(delta.any() for delta in edit.deltas.values()):  # a decoder that was never trained
+        rng = np.random.default_rng(0)
+        edit = Edit({t.name: rng.normal(0, t.bound / 8, t.shape).clip(-t.bound, t.bound) for t in bundle.spec.tensors})
+        return _sizes(edit_offers(edit, bundle))
+    return _sizes(edit_offers(edit, bundle, code))
+
+
+def _sizes(offers: list[ChosenEdit]) -> dict[str, dict[str, float]]:
+    return {offer.codec: {"bytes": offer.size_bytes, "loss": offer.loss} for offer in offers}
 
 
 def _interleaved(ways: Mapping[str, Callable[[], Any]], repetitions: int, clock: Clock) -> dict[str, float]:

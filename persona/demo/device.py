@@ -27,6 +27,8 @@ from persona.errors import CloudError, DataError, ExportError
 from persona.tasks.vision.data import load_test_images
 from persona.tasks.vision.shifts import Split
 from persona.tasks.vision.streams import DeviceStream, StreamShape, Window, make_streams
+from persona.trust import Trust, Unsigned
+from persona.trust.publish import read_metadata
 
 ROWS = ("static", "base", "mean_edit", "adapted", "adapted_causal")
 
@@ -60,13 +62,13 @@ class Controls:
 class Device:
     """One device's models and runtimes, fed window by window."""
 
-    def __init__(self, bundle: Bundle, controls: Controls | None, url: str) -> None:
+    def __init__(self, bundle: Bundle, controls: Controls | None, url: str, trust: Trust | Unsigned) -> None:
         """EditError where the mean edit is for another bundle."""
         self._controls = controls
         self._model = DeviceModel(bundle)
         self._base: Weights = self._model.weights(None)
         self._mean = None if controls is None else self._model.weights(controls.mean_edit)
-        self._clouds = HttpCloud(url), HttpCloud(url)
+        self._clouds = HttpCloud(url, trust=trust), HttpCloud(url, trust=trust)
         self._same, self.causal = (Runtime(bundle, cloud) for cloud in self._clouds)
 
     def meet(self, window: Window) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class Device:
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What one device process is to do: its service, its files, its stream."""
+    """What one device process is to do: its service, its files, its stream; None for `root` turns signatures off."""
 
     service: str
     out: Path
@@ -110,6 +112,7 @@ class DevicePlan:
     pause_s: float = 0.0
     data: Path | None = None
     seed: int = 0
+    root: Path | None = None
 
     def to_json(self) -> str:
         """Return the plan as one argument of a command line."""
@@ -119,20 +122,21 @@ class DevicePlan:
     def from_json(cls, text: str) -> DevicePlan:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        paths = {name: Path(values[name]) for name in ("out", "controls", "data") if values[name] is not None}
+        paths = {name: Path(values[name]) for name in ("out", "controls", "data", "root") if values[name] is not None}
         return cls(**{**values, **paths})
 
 
 def stream_device(plan: DevicePlan) -> None:
-    """Fetch the bundle, stream, and write records; CloudError, BundleError or DataError where one is not there."""
+    """Fetch the bundle, stream, and write records; an error of the family where a file or the service is not there."""
     shape = StreamShape(windows_per_segment=plan.windows_per_segment, labels=plan.labels)
     images = load_test_images(plan.data)
     stream = make_streams(images, plan.split, plan.index + 1, plan.seed, shape)[plan.index]
-    bundle = fetch_bundle(plan.service)
+    trust = Unsigned() if plan.root is None else Trust.from_root(read_metadata(plan.root.parent, plan.root.name))
+    bundle = fetch_bundle(plan.service, trust=trust)
     if bundle is None:  # said only to who names a bundle that it has
         raise CloudError(f"{plan.service} offers no bundle")
     controls = None if plan.controls is None else Controls.read(plan.controls)
-    device = Device(bundle, controls, plan.service)
+    device = Device(bundle, controls, plan.service, trust)
     write_lines(run_device(device, stream, plan.pause_s), plan.out)
 
 

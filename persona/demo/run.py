@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from persona.bundle import CLOUD_FILE, DEVICE_FILE, Bundle
 from persona.demo.device import DevicePlan
 from persona.demo.outage import Outage, count_lines
 from persona.demo.results import stream_figures
+from persona.demo.signed import sign_demo
 from persona.edit import Edit
 from persona.errors import ServiceError
 from persona.export.build import collect_windows, export_bundle, sketch_spec
@@ -31,6 +32,7 @@ from persona.processes import ServiceProcess, start_python, wait_until
 from persona.tasks.base import Task
 from persona.tasks.vision.shifts import Split
 from persona.training.checkpoint import Run
+from persona.trust.keys import SIGNATURE_BYTES
 
 # How long the devices may take to stream; a hung device is an error, not a wait without end.
 STREAM_S = 600.0
@@ -84,7 +86,8 @@ def stream(
     `tick` is told the windows done and in all. ServiceError where service or a device fails.
     """
     records = folder / "devices"
-    service = ServiceProcess(folder / "bundle", folder / "logs" / "service.log")
+    keys = sign_demo(folder)
+    service = ServiceProcess(folder / "bundle", folder / "logs" / "service.log", keys.reply)
     service.start()
     try:
         shifting = [records / f"shifting-{i}.jsonl" for i in range(fleet.shifting)]
@@ -93,7 +96,7 @@ def stream(
             path.unlink(missing_ok=True)
         splits: tuple[tuple[Split, list[Path]], ...] = (("seen", shifting), ("clean", clean))
         processes = [
-            _start_device(fleet.plan(service.url, path, index, split, data), folder)
+            _start_device(replace(fleet.plan(service.url, path, index, split, data), root=keys.root), folder)
             for split, paths in splits
             for index, path in enumerate(paths)
         ]
@@ -155,6 +158,7 @@ def results(
     return {
         **figures,
         "bank_size": len(bundle.bank),
+        "signature_bytes": SIGNATURE_BYTES,
         "sample_bytes": int(np.prod(shape)),
         "requests": sum(device["asks"] for device in figures["devices"]),
         "failed_requests": sum(device["refused"] for device in figures["devices"]),

@@ -5,6 +5,7 @@ from persona.device.model import DeviceModel, Weights
 from persona.device.policies import Backoff, EveryN, Observation, OnJump, Policy, Standard
 from persona.device.runtime import Options, Runtime
 from persona.device.status import ApplyTime, Status
+from persona.trust import Trust, Unsigned
 
 __all__ = [
     "ApplyTime",
@@ -20,6 +21,8 @@ __all__ = [
     "Runtime",
     "Standard",
     "Status",
+    "Trust",
+    "Unsigned",
     "Weights",
     "fetch_bundle",
 ]

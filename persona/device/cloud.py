@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -19,7 +20,9 @@ from urllib3.util import parse_url
 
 from persona.bundle import Bundle
 from persona.container import SIZE_LIMIT_BYTES
-from persona.errors import CloudError, FingerprintMismatch
+from persona.errors import CloudError, FingerprintMismatch, TrustError
+from persona.trust import SIGNED_CONTENT_TYPE, PublicKey, Trust, Unsigned, open_reply, seal_request
+from persona.trust.exchange import NONCE_BYTES
 from persona.wire import CONTENT_TYPE, REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
 
 _CHUNK_BYTES = 64 << 10
@@ -36,28 +39,74 @@ class Cloud(Protocol):
 
 
 class HttpCloud:
-    """The service at a URL, over one connection that is kept open between requests."""
+    """The service at a URL, over one connection that is kept open between requests.
 
-    def __init__(self, url: str, timeout_s: float = 2.0, clock: Clock = time.monotonic) -> None:
-        """CloudError where the URL is none. `timeout_s` bounds a whole request, from connecting to the last byte."""
+    With a `Trust` every reply must be signed for the very request that was sent; its keys are fetched when they are
+    missing or have expired, and after a reply that none of them signed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float = 2.0,
+        clock: Clock = time.monotonic,
+        *,
+        trust: Trust | Unsigned,
+        dice: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """CloudError where the URL is none.
+
+        `timeout_s` bounds a whole request, from connecting to the last byte; each file of metadata is a request.
+        """
         self._link = _Link(url, timeout_s, clock)
+        self._trust = trust
+        self._dice = dice
+        self._in_doubt = False  # whether to fetch the keys anew before the next request
 
     def adapt(self, request: AdaptRequest, code_shape: tuple[int, int]) -> AdaptReply:
         """Return the service's answer.
 
         CloudError where it is absent, slow, breaks off or reports an error; FingerprintMismatch where it has another
-        bundle; WireError where the request cannot be said or the answer is not a reply.
+        bundle; WireError where the request cannot be said or the answer is not a reply; TrustError where the answer is
+        not signed by a key that counts.
         """
-        headers = {"Content-Type": CONTENT_TYPE, "Accept": CONTENT_TYPE}
-        answer = self._link.ask("POST", "/v1/adapt", request.encode(), headers, REPLY_LIMIT_BYTES)
+        if isinstance(self._trust, Unsigned):
+            return AdaptReply.decode(self._post(request.encode(), CONTENT_TYPE), code_shape)
+        keys = self._reply_keys(self._trust, request.fingerprint)
+        sent = seal_request(request, self._dice(NONCE_BYTES))
+        try:
+            return open_reply(self._post(sent, SIGNED_CONTENT_TYPE), sent, request.fingerprint, keys, code_shape)
+        except TrustError:
+            self._in_doubt = True
+            raise
+
+    def _post(self, body: bytes, content_type: str) -> bytes:
+        headers = {"Content-Type": content_type, "Accept": content_type}
+        answer = self._link.ask("POST", "/v1/adapt", body, headers, REPLY_LIMIT_BYTES)
         if answer.status != 200:
             raise answer.error()
-        if answer.content_type != CONTENT_TYPE:
+        if answer.content_type != content_type:
             raise CloudError(
-                f"{answer.what} answered with {answer.content_type or 'no content type'}; wanted {CONTENT_TYPE}: "
+                f"{answer.what} answered with {answer.content_type or 'no content type'}; wanted {content_type}: "
                 "is it a persona service?"
             )
-        return AdaptReply.decode(answer.body, code_shape)
+        return answer.body
+
+    def _reply_keys(self, trust: Trust, fingerprint: str) -> tuple[PublicKey, ...]:
+        keys = trust.reply_keys(fingerprint)
+        if self._in_doubt or not keys:
+            trust.refresh(self._link.metadata)
+            self._in_doubt = False
+            keys = trust.reply_keys(fingerprint)
+        release = trust.release()
+        if release.fingerprint != fingerprint:
+            raise FingerprintMismatch(
+                f"release {release.version} is of bundle {release.fingerprint[:12]}, this device has "
+                f"{fingerprint[:12]}; fetch the bundle that the service offers"
+            )
+        if not keys:
+            raise TrustError(f"release {release.version} names no key that may sign replies now; wait for a newer one")
+        return keys
 
     def close(self) -> None:
         """Close the connection."""
@@ -71,19 +120,40 @@ class HttpCloud:
 
 
 def fetch_bundle(
-    url: str, etag: str | None = None, timeout_s: float = 60.0, clock: Clock = time.monotonic
+    url: str,
+    etag: str | None = None,
+    timeout_s: float = 60.0,
+    clock: Clock = time.monotonic,
+    *,
+    trust: Trust | Unsigned,
 ) -> Bundle | None:
     """Return the bundle that a service offers, or None where it is the one in hand.
 
-    `etag` is the fingerprint of the bundle in hand; `timeout_s` bounds the whole transfer. CloudError where the service
-    gives none in time; BundleError where its bytes are not a bundle.
+    `etag` is the fingerprint of the bundle in hand; `timeout_s` bounds a transfer, each file of metadata being one.
+    With a `Trust`, it is the bundle of the newest signed release, which the trust then knows. CloudError where the
+    service gives none in time; TrustError where what it gives is not signed; BundleError where it is not a bundle.
     """
-    headers = {} if etag is None else {"If-None-Match": f'"{etag}"'}
     link = _Link(url, timeout_s, clock)
     try:
-        answer = link.ask("GET", "/v1/bundle", None, headers, SIZE_LIMIT_BYTES)
+        return _any_bundle(link, etag) if isinstance(trust, Unsigned) else _signed_bundle(link, etag, trust)
     finally:
         link.close()
+
+
+def _signed_bundle(link: _Link, etag: str | None, trust: Trust) -> Bundle | None:
+    trust.refresh(link.metadata)
+    release = trust.release()
+    if release.fingerprint == etag:
+        return None
+    answer = link.ask("GET", f"/v1/bundles/{release.fingerprint}", None, {}, release.length)
+    if answer.status != 200:
+        raise answer.error()
+    return trust.bundle(answer.body)
+
+
+def _any_bundle(link: _Link, etag: str | None) -> Bundle | None:
+    headers = {} if etag is None else {"If-None-Match": f'"{etag}"'}
+    answer = link.ask("GET", "/v1/bundle", None, headers, SIZE_LIMIT_BYTES)
     if answer.status == 304 and etag is not None:
         return None
     if answer.status != 200:
@@ -149,6 +219,15 @@ class _Link:
             except (CloudError, HTTPError, HTTPException, OSError) as error:
                 self._connection.close()
                 raise error if isinstance(error, CloudError) else CloudError(f"{what} failed: {error}") from error
+
+    def metadata(self, name: str, limit_bytes: int) -> bytes | None:
+        """Return a file of signed metadata, None where the service has none of that name; CloudError as `ask`."""
+        answer = self.ask("GET", f"/v1/trust/{name}", None, {}, limit_bytes)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise answer.error()
+        return answer.body
 
     def close(self) -> None:
         """Close the connection."""

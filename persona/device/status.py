@@ -26,7 +26,8 @@ class Status:
 
     `in_force` is ``base``, ``prototype 3``, ``prototype 3 + residual`` or ``by hand``. `asks` requests made, `replies`
     answers received, `refused` requests that changed nothing, `reason` why the last one did not, empty where
-    it did. `bytes_up` and `bytes_down` count message bodies. `latency_s` from the last request to its answer.
+    it did. `bytes_up` and `bytes_down` count messages, without
+    what a signed exchange adds to them (8 and 64). `latency_s` from the last request to its answer.
     """
 
     in_force: str

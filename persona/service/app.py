@@ -13,13 +13,17 @@ from fastapi import FastAPI, HTTPException, Request, Response
 
 import persona
 from persona.bundle import DEVICE_FILE, Bundle, read_cloud_half, read_file
-from persona.errors import BundleError
+from persona.errors import BundleError, TrustError
 from persona.service import openapi, problems
 from persona.service.adaptation import Adaptation
 from persona.service.bodies import Bodies
 from persona.service.encoder import Encoder
 from persona.service.limits import DEFAULT_LIMITS, Limits
+from persona.trust import SIGNED_CONTENT_TYPE, SigningKey
+from persona.trust.publish import TRUST_FOLDER, published, read_metadata
 from persona.wire import CONTENT_TYPE
+
+_METADATA = re.compile(r"(?:[1-9][0-9]{0,9}\.root|timestamp|snapshot|targets)\.json", re.ASCII)
 
 
 class Api(FastAPI):
@@ -33,30 +37,40 @@ class Api(FastAPI):
 class Service:
     """The endpoints of one bundle, and the counts that `healthz` reports."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        """Read both halves and try the encoder; BundleError where they are damaged or no pair."""
+    def __init__(self, folder: Path, limits: Limits, key: SigningKey | None = None) -> None:
+        """Read both halves and try the encoder; BundleError where they are damaged or no pair.
+
+        TrustError where no device would take replies that `key` signs.
+        """
+        self._trust = folder / TRUST_FOLDER
         self.bundle_file = read_file(folder / DEVICE_FILE)
         self.bundle = Bundle.from_bytes(self.bundle_file)
+        if key is not None:
+            _check_named(key, folder, self.bundle.fingerprint)
         cloud = read_cloud_half(folder)
         if cloud.bundle_fingerprint != self.bundle.fingerprint:
             raise BundleError(
                 f"the halves in {folder} are no pair: the cloud's is for {cloud.bundle_fingerprint[:12]}, "
                 f"the device's is {self.bundle.fingerprint[:12]}; export both again"
             )
-        self.adaptation = Adaptation(self.bundle, Encoder(cloud, self.bundle), limits)
+        self.adaptation = Adaptation(self.bundle, Encoder(cloud, self.bundle), limits, key)
         self.bodies = Bodies(limits)
         self.served = self.errors = 0
         self.draining = False
 
     async def adapt(self, request: Request) -> Response:
-        """Answer ``POST /v1/adapt``: an AdaptRequest in, an AdaptReply out."""
+        """Answer ``POST /v1/adapt``: an AdaptRequest in, an AdaptReply out, signed where the request says so."""
+        found = request.headers.get("content-type", "")
+        kind = found.partition(";")[0].strip().lower()
         try:
-            reply = await self._adapt(request)
+            if kind not in (CONTENT_TYPE, SIGNED_CONTENT_TYPE):
+                raise HTTPException(415, f"the body is {found!r}; wanted {CONTENT_TYPE} or {SIGNED_CONTENT_TYPE}")
+            reply = await self._adapt(request, signed=kind == SIGNED_CONTENT_TYPE)
         except Exception:
             self.errors += 1
             raise
         self.served += 1
-        return Response(reply, media_type=CONTENT_TYPE)
+        return Response(reply, media_type=kind)
 
     async def newest_bundle(self, request: Request) -> Response:
         """Answer ``GET /v1/bundle``: the bundle that devices should have. Ask again, it may change."""
@@ -81,13 +95,21 @@ class Service:
         }
         return Response(json.dumps(facts), 503 if self.draining else 200, media_type="application/json")
 
-    async def _adapt(self, request: Request) -> bytes:
-        found = request.headers.get("content-type", "")
-        if found.partition(";")[0].strip().lower() != CONTENT_TYPE:
-            raise HTTPException(415, f"the body is {found!r}; wanted {CONTENT_TYPE}")
+    async def metadata(self, request: Request) -> Response:
+        """Answer ``GET /v1/trust/{name}``: a file that `persona keys` or `persona sign` wrote, as it stands now."""
+        name = request.path_params["name"]
+        if not _METADATA.fullmatch(name):
+            raise HTTPException(404, "no metadata has such a name")
+        try:
+            data = read_metadata(self._trust, name)
+        except TrustError:
+            raise HTTPException(404, f"this service has no {name}") from None
+        return Response(data, headers={"Cache-Control": "no-cache"}, media_type="application/json")
+
+    async def _adapt(self, request: Request, *, signed: bool) -> bytes:
         self.adaptation.batcher.check_room()
         async with self.bodies.body_of(request) as body:
-            return await self.adaptation.answer(body)
+            return await (self.adaptation.signed_answer(body) if signed else self.adaptation.answer(body))
 
     def _bundle(self, request: Request, caching: str) -> Response:
         headers = {"ETag": f'"{self.bundle.fingerprint}"', "Cache-Control": caching}
@@ -96,12 +118,13 @@ class Service:
         return Response(self.bundle_file, headers=headers, media_type="application/octet-stream")
 
 
-def create_app(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Api:
+def create_app(folder: Path, limits: Limits = DEFAULT_LIMITS, key: SigningKey | None = None) -> Api:
     """Return the ASGI application that serves the bundle in a folder that `persona export` wrote.
 
-    BundleError where a half is missing or damaged, the two are no pair, or the encoder does not run.
+    `key` signs replies. BundleError where a half is missing or damaged, the two are no pair, or the encoder does not
+    run; TrustError where the release signed beside the bundle does not name the key.
     """
-    service = Service(folder, limits)
+    service = Service(folder, limits, key)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -113,9 +136,24 @@ def create_app(folder: Path, limits: Limits = DEFAULT_LIMITS) -> Api:
     app.add_route("/v1/adapt", service.adapt, methods=["POST"])
     app.add_route("/v1/bundle", service.newest_bundle)
     app.add_route("/v1/bundles/{fingerprint}", service.named_bundle)
+    app.add_route("/v1/trust/{name}", service.metadata)
     app.add_route("/healthz", service.healthz)
     problems.install(app)
     return app
+
+
+def _check_named(key: SigningKey, folder: Path, fingerprint: str) -> None:
+    release = published(folder)
+    if release.fingerprint != fingerprint:
+        raise TrustError(
+            f"release {release.version} in {folder} is of bundle {release.fingerprint[:12]}, beside it lies "
+            f"{fingerprint[:12]}; sign it with `persona sign bundle`"
+        )
+    if key.public not in [named for named, _ in release.reply_keys]:
+        raise TrustError(
+            f"release {release.version} in {folder} does not name reply key {key.public.id[:12]}, so no device would "
+            "believe its signatures; name it with `persona sign bundle --reply-key`"
+        )
 
 
 def _names(if_none_match: str, fingerprint: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import persona
 from persona.service import problems
+from persona.trust import SIGNED_CONTENT_TYPE
 from persona.wire import CONTENT_TYPE, REQUEST_LIMIT_BYTES
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -37,15 +38,18 @@ _ADAPT = {
     "requestBody": {
         "required": True,
         "description": f"An AdaptRequest, at most {REQUEST_LIMIT_BYTES:,} bytes; table in docs/wire.md.",
-        "content": {CONTENT_TYPE: _BINARY},
+        "content": {CONTENT_TYPE: _BINARY, SIGNED_CONTENT_TYPE: _BINARY},
     },
     "responses": {
-        "200": {"description": "An AdaptReply.", "content": {CONTENT_TYPE: _BINARY}},
+        "200": {
+            "description": "An AdaptReply, of the request's type; a signed one for a signed request.",
+            "content": {CONTENT_TYPE: _BINARY, SIGNED_CONTENT_TYPE: _BINARY},
+        },
         "400": _problem("The body is not an AdaptRequest, or ended early."),
         "408": _problem("The body did not come in time."),
         "409": _problem("The request was made for another bundle: fetch /v1/bundle."),
         "413": _problem("The body is too large."),
-        "415": _problem(f"The body is not {CONTENT_TYPE}."),
+        "415": _problem(f"The body is neither {CONTENT_TYPE} nor {SIGNED_CONTENT_TYPE}."),
         "422": _problem("The request is not of the context, shape or range that this bundle's encoder reads."),
         "500": _problem("The encoder failed on this request."),
         "503": _problem("No room, no time, or shutting down: ask again.", headers=_RETRY),
@@ -70,6 +74,14 @@ _FINGERPRINT = {
     "description": "64 hexadecimal digits.",
 }
 
+_METADATA_NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "N.root.json, timestamp.json, snapshot.json or targets.json.",
+}
+
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "persona", "version": persona.__version__},
@@ -83,6 +95,17 @@ DOCUMENT: dict[str, Any] = {
                 parameters=[_FINGERPRINT],
                 responses={"404": _problem("This service has another bundle.")},
             )
+        },
+        "/v1/trust/{name}": {
+            "get": {
+                "summary": "A file of signed metadata",
+                "operationId": "metadata",
+                "parameters": [_METADATA_NAME],
+                "responses": {
+                    "200": {"description": "The file.", "content": {"application/json": {"schema": {}}}},
+                    "404": _problem("There is none of that name."),
+                },
+            }
         },
         "/healthz": {
             "get": {

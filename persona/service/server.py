@@ -14,6 +14,7 @@ import uvicorn
 
 from persona.errors import ServiceError
 from persona.service.app import Service, create_app
+from persona.trust import SigningKey
 
 # Requests under way when the service is told to end have this long to be answered.
 DRAIN_S = 15
@@ -28,14 +29,18 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     ready: Callable[[int], None] | None = None,
+    key: SigningKey | None = None,
 ) -> None:
     """Serve the bundle in a folder until SIGTERM or SIGINT, answer what is under way, and return.
 
-    Port 0 takes a free one; `ready` is called with the port once requests are taken. To be called in the main
-    thread, which alone may catch signals. BundleError: see `create_app`. ServiceError where the address
+    Port 0 takes a free one; `ready` is called with the port once requests are taken; `key` signs replies, and without
+    one a warning is logged. To be called in the main thread, which alone may catch signals. BundleError and TrustError:
+    see `create_app`. ServiceError where the address
     cannot be had.
     """
-    app = create_app(folder)
+    app = create_app(folder, key=key)
+    if key is None:
+        log.warning("replies are not signed: devices that check signatures will refuse them; give a reply key")
     config = uvicorn.Config(
         app, access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=DRAIN_S
     )

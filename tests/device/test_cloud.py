@@ -13,6 +13,7 @@ import pytest
 
 from persona.device import HttpCloud, fetch_bundle
 from persona.errors import BundleError, CloudError, FingerprintMismatch, MessageTooLarge, PersonaError, WireError
+from persona.trust import Unsigned
 from persona.wire import CONTENT_TYPE, REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
 from tests.device.servers import (
     Asked,
@@ -35,7 +36,7 @@ SHORT_S = 0.3
 
 
 def ask(url: str, timeout_s: float = 10.0) -> AdaptReply:
-    with HttpCloud(url, timeout_s) as cloud:
+    with HttpCloud(url, timeout_s, trust=Unsigned()) as cloud:
         return cloud.adapt(REQUEST, SHAPE)
 
 
@@ -74,7 +75,7 @@ def test_one_connection_serves_many_requests() -> None:
         clients.add(asked.client)
         return reply_of(REPLY)
 
-    with http_service(answer) as url, HttpCloud(url, 10.0) as cloud:
+    with http_service(answer) as url, HttpCloud(url, 10.0, trust=Unsigned()) as cloud:
         for _ in range(5):
             cloud.adapt(REQUEST, SHAPE)
     assert len(clients) == 1
@@ -85,7 +86,7 @@ def test_a_connection_that_the_service_closed_is_opened_again() -> None:
         read_request(connection)
         connection.sendall(response(REPLY))
 
-    with raw_service(one_answer) as url, HttpCloud(url, 10.0) as cloud:
+    with raw_service(one_answer) as url, HttpCloud(url, 10.0, trust=Unsigned()) as cloud:
         for _ in range(3):
             assert cloud.adapt(REQUEST, SHAPE).encode() == REPLY
             wait_until_closed(cloud)
@@ -159,7 +160,7 @@ def test_after_a_deadline_the_next_request_gets_its_own_answer() -> None:
         return Told(200, b"late") if first and over.wait(60) else reply_of(REPLY)
 
     over = threading.Event()
-    with http_service(answer) as url, HttpCloud(url, SHORT_S) as cloud:
+    with http_service(answer) as url, HttpCloud(url, SHORT_S, trust=Unsigned()) as cloud:
         with pytest.raises(CloudError, match="within"):
             cloud.adapt(REQUEST, SHAPE)
         over.set()
@@ -252,14 +253,18 @@ def test_a_reply_compressed_though_nobody_asked_is_not_unpacked() -> None:
 
 def test_a_request_that_is_too_large_is_not_sent() -> None:
     large = AdaptRequest(REQUEST.fingerprint, "samples", np.zeros((33, 1 << 16), np.float32), 33)
-    with http_service(lambda _: Told(500)) as url, HttpCloud(url) as cloud, pytest.raises(MessageTooLarge):
+    with (
+        http_service(lambda _: Told(500)) as url,
+        HttpCloud(url, trust=Unsigned()) as cloud,
+        pytest.raises(MessageTooLarge),
+    ):
         cloud.adapt(large, SHAPE)
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "ftp://localhost", "http://", "http://[::1", "//host"])
 def test_a_url_that_is_none(url: str) -> None:
     with pytest.raises(CloudError, match="not the URL of a service; wanted http"):
-        HttpCloud(url)
+        HttpCloud(url, trust=Unsigned())
 
 
 def test_a_bundle_is_fetched_whole_and_only_when_it_is_new() -> None:
@@ -274,18 +279,18 @@ def test_a_bundle_is_fetched_whole_and_only_when_it_is_new() -> None:
         return Told(200, data, {"ETag": etag, "Content-Type": "application/octet-stream"})
 
     with http_service(answer) as url:
-        found = fetch_bundle(url)
+        found = fetch_bundle(url, trust=Unsigned())
         assert found is not None
         assert found.fingerprint == bundle.fingerprint
-        assert fetch_bundle(url, "0" * 64) is not None
-        assert fetch_bundle(url, found.fingerprint) is None
+        assert fetch_bundle(url, "0" * 64, trust=Unsigned()) is not None
+        assert fetch_bundle(url, found.fingerprint, trust=Unsigned()) is None
 
 
 def test_a_bundle_that_is_none_is_refused() -> None:
     data = WORLD.bundle.to_bytes()
     for body in (b"", data[:-1], data[:1000], b"x" * 1000):
         with http_service(lambda _, body=body: Told(200, body)) as url, pytest.raises(BundleError):
-            fetch_bundle(url)
+            fetch_bundle(url, trust=Unsigned())
 
 
 def test_a_bundle_is_not_waited_for_longer_than_said() -> None:
@@ -293,18 +298,18 @@ def test_a_bundle_is_not_waited_for_longer_than_said() -> None:
         raw_service(drips(response(b"", 1 << 30), b"x" * 100)) as url,
         pytest.raises(CloudError, match=r"within 0\.3 s"),
     ):
-        fetch_bundle(url, timeout_s=SHORT_S)
+        fetch_bundle(url, timeout_s=SHORT_S, trust=Unsigned())
 
 
 @pytest.mark.parametrize("status", [304, 404, 503])
 def test_a_service_without_a_bundle(status: int) -> None:
     with http_service(lambda _: Told(status)) as url, pytest.raises(CloudError, match=f"bundle answered {status}"):
-        fetch_bundle(url)
+        fetch_bundle(url, trust=Unsigned())
 
 
 def test_many_threads_share_one_connection_in_turns() -> None:
     replies = []
-    with adapt_service(WORLD.answer) as url, HttpCloud(url, 30.0) as cloud:
+    with adapt_service(WORLD.answer) as url, HttpCloud(url, 30.0, trust=Unsigned()) as cloud:
         threads = [
             threading.Thread(target=lambda: replies.append(cloud.adapt(REQUEST, SHAPE).encode())) for _ in range(8)
         ]

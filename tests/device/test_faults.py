@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from persona.device import Backoff, HttpCloud, OnJump, Options, Runtime
+from persona.trust import Unsigned
 from persona.wire import REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
 from tests.device.devices import Clock, Inline, LocalCloud
 from tests.device.servers import (
@@ -89,7 +90,7 @@ def test_a_fault_leaves_the_edit_in_force_and_is_named(
 ) -> None:
     rng = np.random.default_rng(0)
     x, labels = WORLD.sample(-1, 64, rng)
-    with fault() as url, HttpCloud(url, 0.3) as cloud:
+    with fault() as url, HttpCloud(url, 0.3, trust=Unsigned()) as cloud:
         runtime = Runtime(WORLD.bundle, cloud, OnJump(), executor=Inline())
         runtime.use(WORLD.edit(-1))
         runtime.observe(x)
@@ -153,7 +154,11 @@ def test_a_late_answer_is_not_used() -> None:
         assert release.wait(60)
         return reply_of(WORLD.answer(AdaptRequest.decode(told.body)).encode())
 
-    with http_service(answer) as url, HttpCloud(url, 60.0) as cloud, ThreadPoolExecutor(1) as executor:
+    with (
+        http_service(answer) as url,
+        HttpCloud(url, 60.0, trust=Unsigned()) as cloud,
+        ThreadPoolExecutor(1) as executor,
+    ):
         runtime = Runtime(WORLD.bundle, cloud, executor=executor)
         runtime.predict(WORLD.sample(1, 32, rng)[0])
         assert asked.wait(60)
@@ -214,7 +219,7 @@ def test_when_the_service_comes_back_adaptation_resumes() -> None:
     rng = np.random.default_rng(0)
     clock, port = Clock(), closed_port()
     options = Options(backoff=Backoff(first_s=1.0, most_s=4.0))
-    with HttpCloud(f"http://127.0.0.1:{port}", 30.0) as cloud:
+    with HttpCloud(f"http://127.0.0.1:{port}", 30.0, trust=Unsigned()) as cloud:
         runtime = Runtime(WORLD.bundle, cloud, executor=Inline(), clock=clock, options=options)
         tries = []
         for _ in range(40):  # 10 s, a window every quarter of a second

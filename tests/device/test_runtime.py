@@ -13,6 +13,7 @@ from persona.device import EveryN, Observation, OnJump, Options, Runtime
 from persona.edit import Edit
 from persona.errors import DataError, EditError
 from persona.sketch import Sketch
+from persona.trust import Unsigned
 from persona.wire import AdaptReply, AdaptRequest
 from tests.device.devices import Clock, Inline, LocalCloud
 from tests.device.servers import adapt_service
@@ -338,7 +339,7 @@ def test_a_whole_stream_gives_the_same_over_http_as_in_the_process(rng: np.rando
 
     windows = [WORLD.sample(domain, 32, rng)[0] for domain in (1, 1, -1, -1, 1)]
     local = Runtime(WORLD.bundle, LocalCloud(WORLD.answer), executor=Inline())
-    with adapt_service(WORLD.answer) as url, HttpCloud(url, 30.0) as cloud:
+    with adapt_service(WORLD.answer) as url, HttpCloud(url, 30.0, trust=Unsigned()) as cloud:
         remote = Runtime(WORLD.bundle, cloud, executor=Inline())
         for x in windows:
             np.testing.assert_array_equal(remote.predict(x), local.predict(x))

@@ -72,9 +72,11 @@ def _unshifted(results: Results) -> Headline:
 def _costs(results: Results) -> tuple[Headline, ...]:
     apply, latency = results["apply_us"], results["latency_ms"]
     raw = f"{size(results['bytes_up'])} up; the raw samples would be {size(results['sample_bytes'])}"
+    signature = results.get("signature_bytes", 0)  # results of before there were signatures lack it
+    signed = f"and {size(signature)} of signature; " if signature else ""
     asked = f"{count(results['requests'], 'request')}, {results['failed_requests']:,} failed or refused"
     return (
-        Headline("Sent down for an edit", size(results["bytes_down"]), raw),
+        Headline("Sent down for an edit", size(results["bytes_down"]), f"{signed}{raw}"),
         Headline(
             "Applying an edit", microseconds(apply["p50"]), f"median; 99\u00a0% within {microseconds(apply['p99'])}"
         ),
