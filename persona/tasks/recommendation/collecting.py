@@ -25,7 +25,7 @@ class Numbering:
 
     def __init__(self, kind: str, most: int = MOST_NUMBERS) -> None:
         self._kind, self._most = kind, most
-        self._numbers: dict[str | int, int] = {}
+        self._numbers: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -41,7 +41,7 @@ class Numbering:
             codes = [numbers.setdefault(name, len(numbers)) for name in plain]
         else:
             distinct, inverse = np.unique(plain, return_inverse=True)
-            of_distinct = [numbers.setdefault(number, len(numbers)) for number in distinct.tolist()]
+            of_distinct = [numbers.setdefault(str(number), len(numbers)) for number in distinct.tolist()]
             codes = np.asarray(of_distinct, np.int64)[inverse] if of_distinct else []  # type: ignore[assignment]
         if len(numbers) > self._most:
             raise DataError(
@@ -55,14 +55,14 @@ class Numbering:
         known = list(self._numbers)
         try:
             keys: list[Any] = [int(name) for name in known]
-            if any(str(key) != str(name) for key, name in zip(keys, known, strict=True)):
-                keys = [str(name) for name in known]
+            if any(str(key) != name for key, name in zip(keys, known, strict=True)):
+                keys = known
         except ValueError:
-            keys = [str(name) for name in known]
+            keys = known
         order = sorted(range(len(known)), key=keys.__getitem__)
         places = np.empty(len(known), np.int32)
         places[order] = np.arange(len(known), dtype=np.int32)
-        return tuple(str(known[number]) for number in order), places
+        return tuple(known[number] for number in order), places
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ def _joined(chunks: list[tuple[npt.NDArray[Any], ...]], column: int) -> npt.NDAr
     return np.concatenate([chunk[column] for chunk in chunks])
 
 
-def _plain_ids(kind: str, ids: Ids) -> list[str | int] | npt.NDArray[np.int64]:
+def _plain_ids(kind: str, ids: Ids) -> list[str] | npt.NDArray[np.int64]:
     array = ids if isinstance(ids, np.ndarray) else np.asarray(ids, dtype=object)
     if array.ndim != 1:
         raise DataError(f"{kind} ids have shape {array.shape}; wanted a row of them")
@@ -142,13 +142,13 @@ def _plain_ids(kind: str, ids: Ids) -> list[str | int] | npt.NDArray[np.int64]:
         return array.astype(np.int64)
     if array.dtype.kind not in "UO":
         raise DataError(f"{kind} ids are {array.dtype}; wanted text or whole numbers")
-    plain: list[str | int] = array.tolist()
+    plain: list[Any] = array.tolist()
     for name in plain:
         if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
             raise DataError(f"{kind} id {name!r} is neither text nor a whole number; wanted one in every event")
         if isinstance(name, int) and not -(2**63) <= name < 2**63:
             raise DataError(f"{kind} id {name} does not fit int64; give such ids as text")
-    return plain
+    return [str(name) for name in plain]
 
 
 def _numbers(kind: str, column: Ids, first: int) -> npt.NDArray[Any]:
@@ -156,6 +156,8 @@ def _numbers(kind: str, column: Ids, first: int) -> npt.NDArray[Any]:
     array = column if isinstance(column, np.ndarray) else np.asarray(column)
     if array.dtype.kind in "iu":
         return array
+    if array.dtype.kind not in "fUO":
+        raise DataError(f"{kind}s of a log are {array.dtype}; wanted numbers: convert them first")
     for kind_of_number in (np.int64, np.float64):
         if array.dtype.kind == "f" and kind_of_number is np.int64:
             continue
@@ -163,7 +165,7 @@ def _numbers(kind: str, column: Ids, first: int) -> npt.NDArray[Any]:
             return array.astype(kind_of_number)
         except (ValueError, OverflowError, TypeError):
             continue
-    wrong = next(place for place, value in enumerate(array.tolist()) if not _is_number(value))
+    wrong = next((place for place, value in enumerate(array.tolist()) if not _is_number(value)), 0)
     raise DataError(f"{kind} of event {first + wrong} is {array[wrong]!r}; wanted a number")
 
 

@@ -34,6 +34,7 @@ MOVIELENS_100K = Archive(
     "recbole/dataset_example/ml-100k",
     ("ml-100k.inter", "ml-100k.item", "ml-100k.user"),
 )
+ARCHIVES = {"ml-100k": MOVIELENS_100K}
 LARGEST_BYTES = 1 << 26  # of one file in the archive
 Download = Callable[[str, Path], None]
 

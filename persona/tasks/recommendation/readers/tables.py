@@ -35,14 +35,14 @@ def read_csv(
     file: Path, naming: Naming = NAMING, *, duplicates: Duplicates = "keep", seed: int = 0, most: int = MOST_EVENTS
 ) -> EventLog:
     """The log of a CSV file, gzipped or not, with a header. DataError where it is not such a file."""
-    chunks = read_chunks(file, _columns(naming, header_of(file)), CSV)
+    chunks = read_chunks(file, _columns(file, naming, header_of(file)), CSV)
     return _log(chunks, naming, Collector(most), duplicates, seed)
 
 
 def read_delimited(file: Path, dialect: Dialect, naming: Naming = NAMING) -> EventLog:
     """The log of a table laid out as `dialect` says. DataError where it is not such a file."""
     known = dialect.columns or header_of(file, dialect)
-    return _log(read_chunks(file, _columns(naming, known), dialect), naming, Collector(), "keep", 0)
+    return _log(read_chunks(file, _columns(file, naming, known), dialect), naming, Collector(), "keep", 0)
 
 
 def read_parquet(
@@ -52,7 +52,7 @@ def read_parquet(
     parquet, damage = _pyarrow()
     try:
         with parquet.ParquetFile(file) as opened:
-            columns = _columns(naming, tuple(opened.schema_arrow.names))
+            columns = _columns(file, naming, tuple(opened.schema_arrow.names))
             batches = opened.iter_batches(batch_size=ROWS, columns=list(columns))
             chunks = ({name: _values(batch.column(name), name, file) for name in columns} for batch in batches)
             return _log(chunks, naming, Collector(most), duplicates, seed)
@@ -71,7 +71,13 @@ def texts_of(file: Path, item: str, parts: Sequence[str], dialect: Dialect = CSV
     return texts
 
 
-def _columns(naming: Naming, known: Sequence[str]) -> tuple[str, ...]:
+def _columns(file: Path, naming: Naming, known: Sequence[str]) -> tuple[str, ...]:
+    missing = [name for name in (naming.user, naming.item) if name not in known]
+    if missing:
+        raise DataError(
+            f"data file {file} has the columns {', '.join(known) or 'none'}; wanted also {', '.join(missing)}: name "
+            "the columns that hold users and items"
+        )
     optional = [name for name in (naming.time, naming.rating) if name in known and name is not None]
     return (naming.user, naming.item, *optional)
 
