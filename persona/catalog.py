@@ -16,9 +16,12 @@ CATALOG: dict[str, dict[str, str]] = {
     "backbones": {
         "cnn-bn": "persona.backbones.cnn:cnn_bn",
         "cnn-gn": "persona.backbones.cnn:cnn_gn",
+        "din": "persona.backbones.din:DIN",
+        "gru4rec": "persona.backbones.gru4rec:GRU4Rec",
         "mobilenet-v3-small": "persona.backbones.mobilenet:mobilenet_v3_small",
         "resnet-8": "persona.backbones.resnet:resnet_8",
         "resnet-8-gn": "persona.backbones.resnet:resnet_8_gn",
+        "sasrec": "persona.backbones.sasrec:SASRec",
     },
     "logs": {
         "amazon_beauty": "persona.tasks.recommendation.readers.amazon:amazon_sequences",

@@ -204,9 +204,12 @@ def make_optimizer(
 
 
 def descend(
-    loss: Tensor, step: int, optimizer: torch.optim.Optimizer, rate: torch.optim.lr_scheduler.LRScheduler
+    loss: Tensor,
+    step: int,
+    optimizer: torch.optim.Optimizer,
+    rate: torch.optim.lr_scheduler.LRScheduler | None = None,
 ) -> None:
-    """Take one clipped step down a loss; TrainingError where it is not finite."""
+    """Take one clipped step down a loss, and move the rate on where one is given; TrainingError if it is not finite."""
     if not math.isfinite(loss.item()):
         raise TrainingError(f"the loss is {loss.item()} at step {step}; check the data, or lower the learning rate")
     optimizer.zero_grad()
@@ -214,7 +217,8 @@ def descend(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
-    rate.step()
+    if rate is not None:
+        rate.step()
 
 
 def report(history: History, step: int, schedule: Schedule, loss: Tensor, progress: Progress | None) -> None:
