@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from onnx import TensorProto
 
 from persona.bundle import Bundle, CloudHalf
+from persona.encoder import Encoder
 from persona.errors import BundleError, ServiceError, UnusableRequest
-from persona.service.encoder import Encoder
 from persona.wire import AdaptRequest
 from tests.service.asking import features
 from tests.service.graphs import (
