@@ -99,7 +99,10 @@ class Encoder:
             return accepted
         if self._base_pass is None:
             raise ServiceError("samples without a sketch reached an encoder that reads samples")
-        return self._base_pass.features(accepted.values)
+        try:
+            return self._base_pass.features(accepted.values)
+        except BundleError as error:
+            raise ServiceError(f"no sketch can be taken of samples: {error}") from error
 
     def _check_sketch(self, features: Array, count: int) -> None:
         if features.shape != self._row or count < 1:

@@ -21,6 +21,8 @@ from persona.errors import SpecError
 # The share of honest windows within what is usual, and within what is accepted at most.
 USUAL, MOST = 0.75, 0.99
 _WITHOUT_DEFAULT = -1
+# The room between usual and most is no less than this share of the latter, lest a hair's breadth be a scandal.
+_NARROWEST = 0.1
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Tether:
         `slack` stretches both limits, where fewer samples are behind the value than behind theirs.
         """
         low, high = slack * getattr(self.usual, figure), slack * getattr(self.most, figure)
-        return max(float((value - low) / max(high - low, 1e-9)), -1.0)
+        return max(float((value - low) / max(high - low, _NARROWEST * high)), -1.0)
 
     def to_arrays(self) -> dict[str, Array]:
         """Return metric and limits (2, 6), float32, and the default (1,), −1 for none."""

@@ -55,7 +55,9 @@ class Asking:
         question = _Question(*self.present.question(self.context), by_hand)
         try:
             reply = self._exchange(question.request)
-            candidate = self.tried(reply, question.memory)
+            if self._came_late(question):
+                return
+            candidate = self._tried(reply, question.memory)
         except PersonaError as error:
             self.stand.fail(error)
             return
@@ -65,7 +67,7 @@ class Asking:
             return
         self._swap(question, reply, candidate)
 
-    def tried(self, reply: AdaptReply, memory: Memory) -> Candidate:
+    def _tried(self, reply: AdaptReply, memory: Memory) -> Candidate:
         """Return what a reply makes, checked and tried; a PersonaError says what is wrong with it.
 
         Its code must lie near what the device's own map makes of the same sketch, it may not change many more answers
@@ -107,14 +109,10 @@ class Asking:
     def _swap(self, question: _Question, reply: AdaptReply, candidate: Candidate) -> None:
         bare = reply.residual is None
         misfit = self.guard.code_strain(candidate.code, self.present.sketch(), bare=bare, later=True)
-        start, late = self.workshop.clock(), ""
+        start = self.workshop.clock()
         with self.stand.lock:
-            if self.stand.by_hand != question.by_hand:
-                late = "an answer came after an edit was put in force by hand; it is not used"
-            elif misfit > 1 or self.present.has_left(question.place):
-                late = "an answer came late: the data has left the domain that it was asked for; it is not used"
-                self.stand.schedule.came_late()
-            else:
+            late = self._lateness(question, misfit)
+            if not late:
                 expires_at = start + reply.expires_s if reply.expires_s else math.inf
                 self.stand.put(replace(candidate.in_force("answer"), place=question.place, expires_at=expires_at))
                 self.stand.schedule.settled()
@@ -124,3 +122,20 @@ class Asking:
             self.stand.refuse(late)
         else:
             logger.debug("%s came into force", candidate.name)
+
+    def _came_late(self, question: _Question) -> bool:
+        """Return whether an answer is late already, and say so: then it is no fault of its sender what it would do."""
+        with self.stand.lock:
+            late = self._lateness(question)
+        if late:
+            self.stand.refuse(late)
+        return bool(late)
+
+    def _lateness(self, question: _Question, misfit: float = -1.0) -> str:
+        """Return why an answer holds no more, empty where it does. The lock is held."""
+        if self.stand.by_hand != question.by_hand:
+            return "an answer came after an edit was put in force by hand; it is not used"
+        if misfit <= 1 and not self.present.has_left(question.place):
+            return ""
+        self.stand.schedule.came_late()
+        return "an answer came late: the data has left the domain that it was asked for; it is not used"

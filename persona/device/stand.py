@@ -10,7 +10,7 @@ from typing import Any
 from persona.device.in_force import InForce
 from persona.device.policies import Schedule
 from persona.device.status import Status
-from persona.device.watch import Ladder, Strain
+from persona.device.watch import OF_ANSWER, Ladder, Strain
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Stand:
     def __init__(self, base: InForce, schedule: Schedule, status: Status) -> None:
         self.base, self.schedule = base, schedule
         self.lock = threading.Lock()
-        self.ladder, self.trust = Ladder(), Strain()
+        self.ladder, self.trust = Ladder(), Strain(OF_ANSWER)
         self.by_hand = 0  # how often an edit was put in force by hand
         self._in_force, self._status = base, status
 

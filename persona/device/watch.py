@@ -1,32 +1,39 @@
 """The watch on what is in force and on who sends it: sums of strains, with hysteresis both ways.
 
 One strange window is noise, and one strange answer bad luck; many in a row are neither. A strain is 0 at what is usual
-for honest edits, 1 at the most that is accepted, so a sum that never falls below 0 stays near it for honest ones
-(CUSUM: Page, Biometrika 1954) and rises by about one a window where something is wrong.
+for honest edits, 1 at the most that is accepted. What exceeds an allowance is summed up, and what stays below it is taken
+off again, down to 0 (CUSUM: Page, Biometrika 1954). Windows of one domain strain alike, by as much as the map is wrong
+there, so the allowance of a window is the whole of what is accepted; answers, which a liar may choose to lie just within
+that, are allowed half.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A sum above this is an alarm: about three windows or answers at the limit.
-ALARM = 2.5
-# One outlier counts at most so much, so that no single window decides.
-LARGEST = 2.0
+# A sum above this is an alarm: five answers just within the limit, or two gross lies.
+ALARM = 2.0
+# One outlier adds at most so much, so that none decides alone.
+LARGEST = 1.5
+# A sum is full here, so that forgiving takes a bounded number of honest answers.
+FULL = 4.0
+# Strain that is let pass: of a window under an edit, and of an answer in its trial.
+OF_WINDOW, OF_ANSWER = 1.0, 0.5
 # Calm windows before a device climbs again: so many at first, twice as many after each fall, this many at most.
 FIRST_CALM, MOST_CALM = 2, 32
 
 
 @dataclass
 class Strain:
-    """A sum of strains. `total` stays at 0 or above; an alarm holds until it has come down to 0 again."""
+    """A sum of strains beyond an allowance: 0 or above; an alarm holds until it has come down to 0 again."""
 
+    allowance: float = 0.0
     total: float = 0.0
     alarmed: bool = False
 
     def add(self, strain: float) -> bool:
         """Take a strain; return whether the alarm is raised or still holds."""
-        self.total = max(self.total + min(strain, LARGEST), 0.0)
+        self.total = min(max(self.total + min(strain - self.allowance, LARGEST), 0.0), FULL)
         self.alarmed = self.total > ALARM or (self.alarmed and self.total > 0)
         return self.alarmed
 
@@ -42,7 +49,7 @@ class Ladder:
     """
 
     def __init__(self) -> None:
-        self._strain = Strain()
+        self._strain = Strain(OF_WINDOW)
         self._calm, self._wanted = 0, FIRST_CALM
         self.falls = 0
 
