@@ -140,6 +140,11 @@ class Present:
         norm = float(np.mean(np.linalg.norm(self._bundle.bank.codes, axis=(1, 2))))
         return drift, float(np.linalg.norm(code - before)) / max(norm, 1e-9), doubt
 
+    def place(self) -> Sketch:
+        """Return the first-tap sketch of where the data is."""
+        with self._lock:
+            return self._jump_test.place()
+
     def has_left(self, place: Sketch) -> bool:
         """Return whether the data is of another domain than it was at a place."""
         with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -13,9 +12,10 @@ import numpy as np
 from persona.bundle import Bundle
 from persona.device.asking import Asking
 from persona.device.background import Background
-from persona.device.candidate import Candidate, Workshop
+from persona.device.candidate import Workshop
 from persona.device.cloud import Cloud
-from persona.device.guard import Guard, check_reply, check_strain, differing, shadow_trial
+from persona.device.following import Following
+from persona.device.guard import Guard, shadow_trial
 from persona.device.in_force import InForce, KeptEdit
 from persona.device.jump_test import Arrival
 from persona.device.local_part import LocalPart
@@ -30,11 +30,6 @@ from persona.device.stand import Stand
 from persona.device.status import Status
 from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, PersonaError
-from persona.wire import AdaptReply
-
-logger = logging.getLogger(__name__)
-
-_ARRIVALS = {"first": "the first window is here", "jump": "the data jumped to another domain"}
 
 
 class Runtime:
@@ -76,9 +71,8 @@ class Runtime:
         base = InForce("base", self._model.weights(None), "base")
         self._stand = Stand(base, schedule, Status("base", bundle.bank.version, placement=place.placement))
         parts = (self._workshop, self._guard, self._present, self._stand)
-        self._sentry = Sentry(*parts)
+        self._sentry, self._following = Sentry(*parts), Following(*parts, clock)
         self._asking = None if place.cloud is None else Asking(*parts, place.cloud, place.travels, place.context)
-        self._kept: KeptEdit | None = None
 
     def predict(self, x: Array) -> Array:
         """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force, plus the prior term.
@@ -144,24 +138,17 @@ class Runtime:
             self._stand.put(InForce("base" if edit is None else "by hand", weights, "by hand"))
 
     def keep(self) -> KeptEdit | None:
-        """Return the cloud's answer in force, to be offered to the next process; None where something else is."""
-        now = self._stand.in_force
-        if now.rung != "answer" or now.place is None:
-            return None
-        left_s = max(now.expires_at - self._clock(), 0.0)
-        return KeptEdit(now.prototype, now.residual, now.place, self._bundle.bank.version, left_s)
+        """Return the answer in force, to be offered to the next process; None where something else is in force."""
+        return self._following.keep()
 
     def resume(self, kept: KeptEdit) -> None:
         """Offer an answer that an earlier process had in force, to be tried with the first window, not before.
 
         It comes into force there instead of the nearest prototype if it has not expired, the data is still where it
-        was asked for, and it passes the checks of a reply. WireError or FingerprintMismatch where it is not of this
-        bundle's bank.
+        was asked for, and its code lies near what the device's own map makes of that window. WireError,
+        FingerprintMismatch or DataError where it is not of this bundle.
         """
-        reply = self._reply_of(kept)
-        self._bundle.bank.compose(reply.prototype, reply.residual)
-        expires_at = self._clock() + kept.expires_s
-        self._kept = replace(kept, expires_s=expires_at)
+        self._following.resume(kept)
 
     def status(self) -> Status:
         """Return what is in force, what became of the requests so far, and what the guard did."""
@@ -191,7 +178,7 @@ class Runtime:
             stand.ladder.new_domain()
             stand.count(jumps=arrival == "jump")
         try:
-            new, logits = self._fitting(arrival, x, plain)
+            new, logits = self._following.fitting(arrival, x, plain)
         except PersonaError as error:  # the edit in force is of another domain: the base model is the safer one
             stand.refuse(error)
             new = stand.base
@@ -199,41 +186,6 @@ class Runtime:
             if self._is_followed(arrival):  # still: an edit by hand or an answer may have come meanwhile
                 stand.put(new)
         return logits
-
-    def _fitting(self, arrival: Arrival, x: Array, plain: Array) -> tuple[InForce, Array]:
-        """Return what fits the window that has just begun, and its logits of x; PersonaError where nothing does."""
-        kept, self._kept = self._kept, None
-        if kept is not None and arrival == "first":
-            try:
-                return self._resumed(kept, x)
-            except PersonaError as error:
-                self._stand.refuse(error)
-        memory = self._present.memory()
-        own = self._workshop.nearest(memory, x)
-        far = self._guard.code_strain(own.code, memory.sketch, bare=True)
-        change = self._guard.share_strain("change", differing(own.logits, plain), len(x))
-        check_strain(far, f"of {own.name} lies farther from what the device's own map predicts")
-        check_strain(change, f"of {own.name} changes more of the base model's answers")
-        logger.info("%s; %s is nearest", _ARRIVALS[arrival], own.name)
-        return own.in_force("prototype"), own.logits
-
-    def _resumed(self, kept: KeptEdit, x: Array) -> tuple[InForce, Array]:
-        if kept.expires_s <= self._clock():
-            raise DataError("the kept edit has expired; it is not used")
-        if self._present.has_left(kept.place):
-            raise DataError("the data has left the domain that the kept edit was asked for; it is not used")
-        memory = self._present.memory()
-        candidate: Candidate = self._workshop.make(kept.prototype, kept.residual, memory, x)
-        far = self._guard.code_strain(candidate.code, memory.sketch, bare=kept.residual is None, later=True)
-        check_strain(far, "that was kept lies farther from what the device's own map predicts")
-        logger.info("the first window is here; the kept %s fits it", candidate.name)
-        new = replace(candidate.in_force("answer"), place=kept.place, expires_at=kept.expires_s)
-        return new, candidate.logits
-
-    def _reply_of(self, kept: KeptEdit) -> AdaptReply:
-        reply = AdaptReply(self._bundle.fingerprint, kept.prototype, kept.bank_version, 0, kept.residual, "float32")
-        check_reply(reply, self._bundle)
-        return AdaptReply.decode(reply.encode(), self._bundle.decoder.code_shape)
 
     def _is_followed(self, arrival: Arrival) -> bool:
         """Return whether to follow: a jump always, a first window if nothing came into force yet. The lock is held."""

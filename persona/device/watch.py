@@ -1,10 +1,10 @@
 """The watch on what is in force and on who sends it: sums of strains, with hysteresis both ways.
 
 One strange window is noise, and one strange answer bad luck; many in a row are neither. A strain is 0 at what is usual
-for honest edits, 1 at the most that is accepted. What exceeds an allowance is summed up, and what stays below it is taken
-off again, down to 0 (CUSUM: Page, Biometrika 1954). Windows of one domain strain alike, by as much as the map is wrong
-there, so the allowance of a window is the whole of what is accepted; answers, which a liar may choose to lie just within
-that, are allowed half.
+for honest edits, 1 at the most that is accepted. What exceeds an allowance is summed up, and what stays below it is
+taken off again, down to 0 (CUSUM: Page, Biometrika 1954). Windows of one domain strain alike, by as much as the map is
+wrong there, so the allowance of a window is the whole of what is accepted; answers, which a liar may choose to lie just
+within that, are allowed half.
 """
 
 from __future__ import annotations
