@@ -57,6 +57,10 @@ class JumpTest:
         self._open = Sketch.empty(self._spec)
         return self._jump.jumped(self._spec, before, self._closed)
 
+    def resume(self, place: Sketch) -> None:
+        """Take a place as the last window, so that the first one to come is compared with it."""
+        self._closed = place
+
     def place(self) -> Sketch:
         """Return the first-tap sketch of where the data is: the last whole window, or the first one under way."""
         return self._closed if self._closed.count else self._open

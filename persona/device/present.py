@@ -60,6 +60,16 @@ class Present:
             self._keep_last(x)
             return self._jump_test.watch(moments)
 
+    def place(self) -> Sketch:
+        """Return the first tap's sketch of where the data is; see `JumpTest.place`."""
+        with self._lock:
+            return self._jump_test.place()
+
+    def resume(self, place: Sketch) -> None:
+        """Take a place as that of the last window: data of another domain than that has jumped."""
+        with self._lock:
+            self._jump_test.resume(place)
+
     def share(self, count: int) -> npt.NDArray[np.int64]:
         """Return which of `count` samples pass a second time, for the sketch: spread evenly, whatever the batches."""
         with self._lock:

@@ -15,13 +15,16 @@ from persona.bundle import Bundle
 from persona.device.background import Background
 from persona.device.candidate import Candidate, Workshop
 from persona.device.cloud import Cloud
+from persona.device.graph import RunsOn
 from persona.device.guard import Arrival, check_reply, shadow_trial
+from persona.device.keeper import Keeper, resumed
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
 from persona.device.policies import Backoff, Policy, Schedule, Standard
 from persona.device.present import Present
 from persona.device.prior_term import PriorTerm
 from persona.device.status import Status
+from persona.device.store import Store
 from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, PersonaError
 from persona.sketch import Sketch
@@ -38,13 +41,16 @@ class Options:
 
     `sketch_share` of the samples, in (0, 1], pass a second time under base weights while an edit is in force, so that
     the sketch means the same whichever edit that is; `backoff` after failed requests; `threads` of one run. `prior`
-    False leaves out the prior term of a bundle that has one.
+    False leaves out the prior term of a bundle that has one. `runs_on` onnxruntime, numpy, or whichever is there.
+    `store` keeps the bundle and what is in force on disk; it is not closed here.
     """
 
     sketch_share: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
     threads: int = 1
     prior: bool = True
+    runs_on: RunsOn = "auto"
+    store: Store | None = None
 
     def __post_init__(self) -> None:
         """DataError where the share is none."""
@@ -89,13 +95,14 @@ class Runtime:
     ) -> None:
         """BundleError where the bundle's graph is not what the bundle says.
 
-        `policy` says when to ask (`Standard` if not given); `executor` runs the requests (a thread of its own if not
-        given; a given one is not shut down).
+        `policy` says when to ask (`Standard` if not given); `executor` runs the requests and writes to the store
+        (threads of its own if not given; a given one is not shut down). Where the options name a store, what was in
+        force comes into force again here.
         """
         self._bundle = bundle
         self._cloud = cloud
         self._clock = clock
-        self._model = DeviceModel(bundle, options.threads)
+        self._model = DeviceModel(bundle, options.threads, options.runs_on)
         self._local = LocalPart(bundle)
         self._workshop = Workshop(bundle, self._model, self._local, clock)
         self._present = Present(bundle, options.sketch_share)
@@ -106,6 +113,8 @@ class Runtime:
         self._schedule = Schedule(policy or Standard(), options.backoff, clock)
         self._status = Status("base", bundle.bank.version)
         self._by_hand = 0  # how often `use` was called
+        self._keeper = Keeper(options.store, bundle, executor, clock)
+        self._resume(options.store)
 
     def predict(self, x: Array) -> Array:
         """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force, plus the prior term.
@@ -172,17 +181,27 @@ class Runtime:
     def status(self) -> Status:
         """Return what is in force, and what became of the requests so far."""
         with self._lock:
-            return self._status
+            return replace(self._status, storage=self._keeper.problem)
 
     def close(self) -> None:
-        """Ask no more, and wait for a request in flight to end. Predictions still work."""
+        """Ask no more, and wait for a request in flight and for the disk. Predictions still work."""
         self._background.close()
+        self._keeper.close()
 
     def __enter__(self) -> Runtime:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _resume(self, store: Store | None) -> None:
+        """Put in force what was when the state was last kept, for as long as the data is where it was then."""
+        found = resumed(store, self._bundle, self._model)
+        if found is not None:
+            kept, weights = found
+            self._present.resume(kept.place)
+            self._in_force = _InForce(kept.name, weights, self._clock() + kept.lasts_s)
+            self._status = replace(self._status, in_force=kept.name)
 
     def _follow(self, arrival: Arrival, x: Array, now: _InForce, logits: Array, moments: Array) -> Array:
         """Put the prototype in force that is nearest to a window of a domain that is new; return its logits of x."""
@@ -314,6 +333,8 @@ class Runtime:
         """Swap the one reference that predictions read. The lock is held."""
         self._in_force = in_force
         self._status = replace(self._status, in_force=in_force.name)
+        weights = None if in_force is self._base else in_force.weights
+        self._keeper.keep(in_force.name, weights, self._present.place(), in_force.expires_at)
 
     def _fail(self, reason: object) -> None:
         with self._lock:

@@ -27,6 +27,7 @@ class Status:
     `in_force` is ``base``, ``prototype 3``, ``prototype 3 + residual`` or ``by hand``. `asks` requests made, `replies`
     answers received, `refused` requests that changed nothing, `reason` why the last one did not, empty where
     it did. `bytes_up` and `bytes_down` count message bodies. `latency_s` from the last request to its answer.
+    `storage` why the state on disk is older than this, empty where it is not, or nothing is kept.
     """
 
     in_force: str
@@ -40,3 +41,4 @@ class Status:
     bytes_down: int = 0
     apply_time: ApplyTime | None = None
     latency_s: float | None = None
+    storage: str = ""

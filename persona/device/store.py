@@ -1,0 +1,191 @@
+"""What a device must not forget: its last good bundle and bank, the edit in force, and what it trusts.
+
+Each names the bundle that it belongs to, so that whichever of them a killed process left behind, nothing is applied to
+a model that it was not made for: what does not belong is left out, down to the base model.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from persona.bank import Bank
+from persona.bundle import Bundle
+from persona.container import pack, unpack
+from persona.device.slots import AfterStep, Slots
+from persona.edit import Array
+from persona.errors import PersonaError, StateError
+from persona.sketch import Sketch
+
+logger = logging.getLogger(__name__)
+
+_NAME_LIMIT = 200
+
+
+@dataclass(frozen=True)
+class KeptEdit:
+    """What was in force: its name as in `Status.in_force`, the editable weights W + Δ, and where the data was.
+
+    `place` is the first tap's sketch of the data for which it came into force: data that is of another domain than that
+    is not to meet it again. `lasts_s` seconds that it has left; infinity where it does not expire.
+    """
+
+    name: str
+    weights: Mapping[str, Array]
+    place: Sketch
+    lasts_s: float = math.inf
+
+
+class Store:
+    """A device's state in a folder. Many threads may call every method; one process at a time may write.
+
+    `clock` tells the time of day in seconds, since no other clock goes on while a device is off; `after_step` is told
+    each step towards the disk. What cannot be kept raises StateError, and what was kept before stays.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
+        after_step: AfterStep | None = None,
+    ) -> None:
+        """StateError where the folder cannot be made, or another process writes to it."""
+        self._slots = Slots(folder, read_only=read_only, after_step=after_step)
+        self._clock = clock
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing is written."""
+        return self._slots.read_only
+
+    def bundle(self) -> Bundle | None:
+        """Return the last good bundle, with the newest bank that was kept for it; None where there is none."""
+        data = self._slots.read("bundle")
+        if data is None:
+            return None
+        try:
+            bundle = Bundle.from_bytes(data)
+        except PersonaError as error:
+            self._slots.set_aside("bundle", str(error))
+            return None
+        return self._with_bank(bundle)
+
+    def keep_bundle(self, bundle: Bundle) -> None:
+        """Keep a bundle, as it was read from its file, as the last good one; what belongs to another is dropped."""
+        kept = self.bundle()
+        if kept is not None and kept.fingerprint == bundle.fingerprint:  # their banks may differ: that is kept apart
+            return
+        data = bundle.to_bytes()
+        if Bundle.from_bytes(data).fingerprint != bundle.fingerprint:
+            raise StateError(
+                f"bundle {bundle.fingerprint[:12]} is not as it was read, so it cannot be kept; keep a whole one"
+            )
+        self._slots.write("bundle", data)
+        for name in ("edit", "bank"):
+            self._slots.drop(name)
+
+    def keep_bank(self, bank: Bank, fingerprint: str) -> None:
+        """Keep a bank that came after the bundle of that fingerprint."""
+        facts = {"bundle": fingerprint, "version": bank.version}
+        self._slots.write("bank", pack("bank", facts, bank.to_arrays()))
+
+    def edit(self, bundle: Bundle) -> KeptEdit | None:
+        """Return what was in force under a bundle; None where nothing was, or it has expired meanwhile.
+
+        The weights fit the bundle's spec in names and shapes; whether they are safe is for the caller to check.
+        """
+        found = self._unpacked("edit", bundle.fingerprint)
+        try:
+            edit = None if found is None else self._edit(bundle, *found)
+        except (PersonaError, KeyError, TypeError, ValueError) as error:
+            self._slots.set_aside("edit", f"it is no edit of this bundle: {error}")
+            return None
+        if edit is not None and edit.lasts_s <= 0:
+            logger.info("%s has expired while the device was off; it starts without an edit", edit.name)
+            return None
+        return edit
+
+    def keep_edit(self, edit: KeptEdit | None, fingerprint: str) -> None:
+        """Keep what is in force under the bundle of that fingerprint; None for the base model."""
+        if edit is None:
+            self._slots.drop("edit")
+            return
+        now = self._clock()
+        facts = {
+            "bundle": fingerprint,
+            "name": edit.name[:_NAME_LIMIT],
+            "kept_at": now,
+            "lasts_s": edit.lasts_s if math.isfinite(edit.lasts_s) else None,
+            "count": edit.place.count,
+        }
+        arrays = {f"weights/{name}": value for name, value in edit.weights.items()}
+        self._slots.write("edit", pack("edit", facts, {**arrays, "place": edit.place.moments}))
+
+    def trusted(self) -> bytes | None:
+        """Return the versions that are trusted, as they were kept; None where there are none."""
+        return self._slots.read("trusted")
+
+    def keep_trusted(self, data: bytes) -> None:
+        """Keep the versions that are trusted, as bytes of whoever judges them."""
+        self._slots.write("trusted", data)
+
+    def close(self) -> None:
+        """Give the folder back."""
+        self._slots.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _with_bank(self, bundle: Bundle) -> Bundle:
+        found = self._unpacked("bank", bundle.fingerprint)
+        if found is None:
+            return bundle
+        try:
+            bank = Bank.from_arrays(found[1], int(found[0]["version"]))
+            return bundle if bank.version < bundle.bank.version else replace(bundle, bank=bank)
+        except (PersonaError, KeyError, TypeError, ValueError) as error:
+            self._slots.set_aside("bank", f"it is no bank of this bundle: {error}")
+            return bundle
+
+    def _unpacked(self, name: str, fingerprint: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
+        """Return facts and arrays of a content that belongs to a bundle; None where there is none."""
+        data = self._slots.read(name)
+        if data is None:
+            return None
+        try:
+            facts, arrays, _ = unpack(name, data)
+        except PersonaError as error:
+            self._slots.set_aside(name, str(error))
+            return None
+        if facts.get("bundle") != fingerprint:
+            logger.info("the %s that was kept belongs to another bundle and is left out", name)
+            return None
+        return facts, arrays
+
+    def _edit(self, bundle: Bundle, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> KeptEdit:
+        weights = {name: arrays[f"weights/{name}"] for name in bundle.spec.names}
+        for tensor in bundle.spec.tensors:
+            if weights[tensor.name].shape != tensor.shape or weights[tensor.name].dtype != np.float32:
+                raise StateError(f"its {tensor.name!r} has shape {weights[tensor.name].shape}, wanted {tensor.shape}")
+        place = arrays["place"]
+        if place.shape != (bundle.sketch.taps[0].width,) or place.dtype != np.float64 or not np.isfinite(place).all():
+            raise StateError(f"its place has shape {place.shape}, wanted ({bundle.sketch.taps[0].width},), all finite")
+        lasts_s = math.inf
+        if facts["lasts_s"] is not None:
+            gone_s = self._clock() - float(facts["kept_at"])
+            # A clock that went back knows nothing of how long the device was off: then it has expired.
+            lasts_s = float(facts["lasts_s"]) - gone_s if gone_s >= 0 else 0.0
+        return KeptEdit(str(facts["name"]), weights, Sketch(int(facts["count"]), place, np.zeros(0)), lasts_s)
