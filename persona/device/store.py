@@ -183,9 +183,11 @@ class Store:
         place = arrays["place"]
         if place.shape != (bundle.sketch.taps[0].width,) or place.dtype != np.float64 or not np.isfinite(place).all():
             raise StateError(f"its place has shape {place.shape}, wanted ({bundle.sketch.taps[0].width},), all finite")
-        lasts_s = math.inf
+        gone_s, lasts_s = self._clock() - float(facts["kept_at"]), math.inf
         if facts["lasts_s"] is not None:
-            gone_s = self._clock() - float(facts["kept_at"])
             # A clock that went back knows nothing of how long the device was off: then it has expired.
             lasts_s = float(facts["lasts_s"]) - gone_s if gone_s >= 0 else 0.0
-        return KeptEdit(str(facts["name"]), weights, Sketch(int(facts["count"]), place, np.zeros(0)), lasts_s)
+        count = int(facts["count"])
+        if count < 0:
+            raise StateError(f"its place is of {count} samples")
+        return KeptEdit(str(facts["name"]), weights, Sketch(count, place, np.zeros(0)), lasts_s)
