@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -208,9 +209,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "Less": lambda given, _: given[0] < given[1],
     "Log": lambda given, _: np.log(given[0]),
     "MatMul": lambda given, _: given[0] @ given[1],
-    "Max": lambda given, _: np.maximum.reduce(given),
+    "Max": lambda given, _: functools.reduce(np.maximum, given),
     "MaxPool": max_pool,
-    "Min": lambda given, _: np.minimum.reduce(given),
+    "Min": lambda given, _: functools.reduce(np.minimum, given),
     "Mul": lambda given, _: given[0] * given[1],
     "Neg": lambda given, _: -given[0],
     "Pow": lambda given, _: np.asarray(np.power(given[0], given[1]), given[0].dtype),
@@ -219,7 +220,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "ReduceSum": reduced(np.sum),
     "Relu": lambda given, _: np.maximum(given[0], 0),
     "Reshape": reshape,
-    "Shape": lambda given, _: np.array(given[0].shape, np.int64),
+    "Shape": lambda given, a: np.array(given[0].shape[a.get("start", 0) : a.get("end")], np.int64),
     "Sigmoid": lambda given, _: _sigmoid(given[0]),
     "Sign": lambda given, _: np.sign(given[0]),
     "Slice": _slice,

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from persona.bundle import Bundle
 from persona.device.background import Background
 from persona.device.candidate import Candidate, Workshop
-from persona.device.cloud import Cloud
 from persona.device.graph import RunsOn
 from persona.device.guard import Arrival, check_reply, shadow_trial
 from persona.device.keeper import Keeper, resumed
@@ -29,6 +29,9 @@ from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, PersonaError
 from persona.sketch import Sketch
 from persona.wire import AdaptReply, AdaptRequest
+
+if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
+    from persona.device.cloud import Cloud
 
 logger = logging.getLogger(__name__)
 

@@ -103,7 +103,6 @@ def test_after_a_kill_at_any_time_a_device_starts_with_one_whole_edit(kill: Kill
 @pytest.mark.timeout(600)
 def test_after_200_kills_at_any_time_nothing_was_lost(kill: Kill, folder: Path) -> None:
     rng = np.random.default_rng(1)
-    found = []
-    for _ in range(200):  # in one folder: what a killed process leaves is what the next one starts from
-        found.append(die_and_start_again(kill, folder / "state", float(rng.uniform(0, 0.05))))
+    state = folder / "state"  # one folder: what a killed process leaves is what the next one starts from
+    found = [die_and_start_again(kill, state, float(rng.uniform(0, 0.05))) for _ in range(200)]
     assert found.count("by hand") >= 199, "what was kept once is there again"

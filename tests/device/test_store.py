@@ -87,9 +87,7 @@ def test_the_base_model_by_hand_is_kept_too(kept: Path) -> None:
         assert store.edit(WORLD.bundle) is None
 
 
-@pytest.mark.parametrize(
-    ("gone_s", "lasts"), [(0, True), (59, True), (60, False), (1e9, False), (-1, False)], ids=str
-)
+@pytest.mark.parametrize(("gone_s", "lasts"), [(0, True), (59, True), (60, False), (1e9, False), (-1, False)], ids=str)
 def test_an_edit_expires_by_the_time_of_day_and_a_clock_that_went_back_says_nothing(
     tmp_path: Path, gone_s: float, lasts: bool
 ) -> None:
