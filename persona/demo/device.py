@@ -9,9 +9,11 @@ scoring alone.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +22,15 @@ import numpy as np
 import onnxruntime
 
 from persona.bundle import Bundle
-from persona.device import DeviceModel, HttpCloud, Runtime, Status, fetch_bundle
+from persona.device import DeviceModel, HttpCloud, Options, Runtime, Status, Store, fetch_bundle
 from persona.device.model import Weights
 from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, ExportError
 from persona.tasks.vision.data import load_test_images
 from persona.tasks.vision.shifts import Split
 from persona.tasks.vision.streams import DeviceStream, StreamShape, Window, make_streams
+
+logger = logging.getLogger(__name__)
 
 ROWS = ("static", "base", "mean_edit", "adapted", "adapted_causal")
 
@@ -60,14 +64,16 @@ class Controls:
 class Device:
     """One device's models and runtimes, fed window by window."""
 
-    def __init__(self, bundle: Bundle, controls: Controls | None, url: str) -> None:
-        """EditError where the mean edit is for another bundle."""
+    def __init__(self, bundle: Bundle, controls: Controls | None, url: str | None, store: Store | None = None) -> None:
+        """EditError where the mean edit is for another bundle. The runtime as an app would use it keeps its state."""
         self._controls = controls
         self._model = DeviceModel(bundle)
         self._base: Weights = self._model.weights(None)
         self._mean = None if controls is None else self._model.weights(controls.mean_edit)
-        self._clouds = HttpCloud(url), HttpCloud(url)
-        self._same, self.causal = (Runtime(bundle, cloud) for cloud in self._clouds)
+        self._clouds = () if url is None else (HttpCloud(url), HttpCloud(url))
+        same, causal = self._clouds or (None, None)
+        self._same = Runtime(bundle, same)
+        self.causal = Runtime(bundle, causal, options=Options(store=store))
 
     def meet(self, window: Window) -> dict[str, Any]:
         """Predict one window in every way and return its record."""
@@ -100,7 +106,7 @@ class Device:
 class DevicePlan:
     """What one device process is to do: its service, its files, its stream."""
 
-    service: str
+    service: str | None
     out: Path
     controls: Path | None = None
     index: int = 0
@@ -110,6 +116,7 @@ class DevicePlan:
     pause_s: float = 0.0
     data: Path | None = None
     seed: int = 0
+    state: Path | None = None
 
     def to_json(self) -> str:
         """Return the plan as one argument of a command line."""
@@ -119,7 +126,7 @@ class DevicePlan:
     def from_json(cls, text: str) -> DevicePlan:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        paths = {name: Path(values[name]) for name in ("out", "controls", "data") if values[name] is not None}
+        paths = {name: Path(values[name]) for name in ("out", "controls", "data", "state") if values[name] is not None}
         return cls(**{**values, **paths})
 
 
@@ -128,12 +135,32 @@ def stream_device(plan: DevicePlan) -> None:
     shape = StreamShape(windows_per_segment=plan.windows_per_segment, labels=plan.labels)
     images = load_test_images(plan.data)
     stream = make_streams(images, plan.split, plan.index + 1, plan.seed, shape)[plan.index]
-    bundle = fetch_bundle(plan.service)
-    if bundle is None:  # said only to who names a bundle that it has
-        raise CloudError(f"{plan.service} offers no bundle")
     controls = None if plan.controls is None else Controls.read(plan.controls)
-    device = Device(bundle, controls, plan.service)
-    write_lines(run_device(device, stream, plan.pause_s), plan.out)
+    with nullcontext() if plan.state is None else Store(plan.state) as store:
+        device = Device(bundle_for(plan.service, store), controls, plan.service, store)
+        write_lines(run_device(device, stream, plan.pause_s), plan.out)
+
+
+def bundle_for(service: str | None, store: Store | None) -> Bundle:
+    """Return the bundle that a service offers, or, where it is not there or has no other, the one that was kept.
+
+    CloudError where there is neither.
+    """
+    kept = None if store is None else store.bundle()
+    if service is None:
+        if kept is None:
+            raise CloudError("there is no bundle: name a service, or a state folder that a device has kept one in")
+        return kept
+    try:
+        found = fetch_bundle(service, None if kept is None else kept.fingerprint)
+    except CloudError as error:
+        if kept is None:
+            raise
+        logger.warning("%s; starting with the bundle that was kept", error)
+        return kept
+    if found is None and kept is None:  # said only to who names a bundle that it has
+        raise CloudError(f"{service} offers no bundle")
+    return found or kept  # type: ignore[return-value]  # one of them is there
 
 
 def run_device(

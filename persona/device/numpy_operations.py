@@ -111,7 +111,7 @@ def _unsqueeze(given: Given, attributes: Attributes) -> Tensor:
 
 
 def _squeeze(given: Given, attributes: Attributes) -> Tensor:
-    return np.squeeze(given[0], tuple(int(axis) for axis in given[1]) if len(given) > 1 else None)
+    return np.asarray(np.squeeze(given[0], tuple(int(axis) for axis in given[1]) if len(given) > 1 else None))
 
 
 def _flatten(given: Given, attributes: Attributes) -> Tensor:
