@@ -122,8 +122,8 @@ def export(
     prototypes: Annotated[int, typer.Option(min=1, max=65535, help="Prototypes in the bank.")] = 16,
     task: Annotated[str | None, typer.Option(help="Task whose data calibrates the bundle. Default: the run's.")] = None,
     target: Annotated[
-        list[Literal["litert", "executorch"]] | None,
-        typer.Option(help="Also write the graph for another runtime; repeat for both. See docs/targets.md."),
+        list[str] | None,
+        typer.Option(help="Also write the graph for litert or executorch; repeat for both. See docs/targets.md."),
     ] = None,
     data: Data = None,
 ) -> None:
