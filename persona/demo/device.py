@@ -135,9 +135,10 @@ def stream_device(plan: DevicePlan) -> None:
     shape = StreamShape(windows_per_segment=plan.windows_per_segment, labels=plan.labels)
     images = load_test_images(plan.data)
     stream = make_streams(images, plan.split, plan.index + 1, plan.seed, shape)[plan.index]
-    controls = None if plan.controls is None else Controls.read(plan.controls)
     with nullcontext() if plan.state is None else Store(plan.state) as store:
-        device = Device(bundle_for(plan.service, store), controls, plan.service, store)
+        bundle = bundle_for(plan.service, store)
+        controls = None if plan.controls is None else Controls.read(plan.controls)
+        device = Device(bundle, controls, plan.service, store)
         write_lines(run_device(device, stream, plan.pause_s), plan.out)
 
 
