@@ -42,6 +42,9 @@ Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one 
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
 
+DeviceResults = Annotated[Path, typer.Option(help="File that `persona bench device --out` wrote.")]
+DEVICE_RESULTS = Path("benchmarks/results/device.json")
+
 
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
@@ -130,6 +133,10 @@ def export(
         bool, typer.Option("--gate", help="Turn edits down on data unlike that of training, to do no harm there.")
     ] = False,
     task: Annotated[str | None, typer.Option(help="Task whose data calibrates the bundle. Default: the run's.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Also write the graph for litert or executorch; repeat for both. See docs/targets.md."),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Write what devices and the service need: two files bound by one fingerprint.
@@ -137,6 +144,7 @@ def export(
     Next: `persona serve BUNDLE`, and `persona inspect BUNDLE` to see what is in it.
     """
     from persona.export.build import Options, export_bundle
+    from persona.export.targets import write_target
     from persona.training.checkpoint import load_run
 
     trained = load_run(run)
@@ -144,6 +152,8 @@ def export(
     folder = data or (Path(known["data"]) if known.get("data") else None)
     world = _task(task or known.get("name", "vision"), folder)
     about = {"validation": trained.facts.get("validation"), "recipe": trained.recipe.to_json()}
+    for name in target or ():
+        typer.echo(f"{name}: {write_target(trained.learner.model, name, out)}")
     options = Options(gate=gate or None, offline=offline)
     bundle = export_bundle(trained.learner, world.training(), out, prototypes=prototypes, about=about, options=options)
     typer.echo(f"bundle: {out}\nfingerprint: {bundle.fingerprint}")
@@ -176,10 +186,17 @@ def serve(
 
 @app.command()
 def device(
-    service: Annotated[
-        str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765; or a bundle, to need none.")
-    ],
     out: Annotated[Path, typer.Option(help="File to write one line of JSON a window to.")],
+    service: Annotated[
+        str | None,
+        typer.Argument(help="Where the service is, for example http://127.0.0.1:8765; or a bundle, to need none."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep bundle, answer and trusted versions in, and to start from without a service."
+        ),
+    ] = None,
     controls: Annotated[
         Path | None, typer.Option(help="Folder with the control rows' files, as `persona demo` writes to DIR/controls.")
     ] = None,
@@ -203,16 +220,16 @@ def device(
 ) -> None:
     """Be one simulated device: fetch the bundle, stream shifting pictures, adapt, and write down what happened.
 
-    It runs the same runtime as an app would, without torch. Labels are used for scoring alone. With `--placement
-    device` nothing goes up: SERVICE is then a bundle that was exported with `--offline`.
+    It runs the same runtime as an app would, without torch. Labels are used for scoring alone. With a state folder it
+    goes on from where it was, killed or not, and needs no service for it. With `--placement device` nothing goes up:
+    SERVICE is then a bundle that was exported with `--offline`, or left out where the state folder holds one.
     """
     from persona.demo.device import DevicePlan, stream_device
 
-    offline = placement == "device"
-    if not offline and (root is None) != insecure_unsigned:
+    if service is not None and placement != "device" and (root is None) != insecure_unsigned:
         raise DataError("a device wants --root FILE to check signatures by, or else --insecure-unsigned")
     plan = DevicePlan(
-        service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, placement, root
+        service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, placement, root, state
     )
     stream_device(plan)
 
@@ -236,29 +253,34 @@ def inspect(
 
 @bench.command("device")
 def bench_device(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle to measure. Default: an untrained one of cnn-bn.")] = None,
-    quick: Annotated[bool, typer.Option(help="Fewer repetitions: seconds instead of a minute.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder that `persona export` wrote. Default: an untrained bundle of cnn-bn.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer repetitions: seconds instead of minutes.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write the figures to, as JSON.")] = None,
 ) -> None:
-    """Time a device's work: inference through editable inputs against the same graph with baked weights, and a swap."""
-    from persona.bench.device import measure, tables_of, untrained_bundle
-    from persona.bundle import read_bundle
+    """Measure a device's work: applying an edit part by part against a step of TENT, inference, memory, bytes.
+
+    Next: `persona bench page`, and `persona bench verdict` for the targets.
+    """
+    from persona.bench.device import measure, tables_of
     from persona.files import write_whole
 
-    figures = measure(untrained_bundle() if bundle is None else read_bundle(bundle), repetitions=200 if quick else 2000)
+    figures = measure(bundle, quick=quick)
     if out is not None:
-        write_whole(out, json.dumps(figures, indent=1).encode())
+        write_whole(out, (json.dumps(figures, indent=1) + "\n").encode())
     _show(*tables_of(figures))
 
 
 @bench.command("verdict")
-def bench_verdict(results: Results = Path("benchmarks/results/vision")) -> None:
+def bench_verdict(results: Results = Path("benchmarks/results/vision"), device: DeviceResults = DEVICE_RESULTS) -> None:
     """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
-    from persona.bench.verdict import all_met
-    from persona.bench.vision.verdict import verdict_report
+    from persona.bench.device.judges import device_verdicts
+    from persona.bench.verdict import all_met, table_of
+    from persona.bench.vision.verdict import stored_verdicts
 
-    found, table = verdict_report(results)
-    _show(table)
+    found = [*stored_verdicts(results), *device_verdicts(device)]
+    _show(table_of(found))
     if not all_met(found):
         raise typer.Exit(1)
 
@@ -272,12 +294,18 @@ def bench_page(
     notes: Annotated[Path, typer.Option(help="Text on what was tried, taken in as it is where it exists.")] = Path(
         "benchmarks/vision/notes.md"
     ),
+    device: DeviceResults = DEVICE_RESULTS,
 ) -> None:
-    """Write the benchmark's page and its plots from stored results, and from nothing else."""
+    """Write the benchmarks' pages and their plots from stored results, and from nothing else."""
+    from persona.bench.device.page import write_device_page
     from persona.bench.vision.page import write_page
 
     write_page(results, out, notes)
     typer.echo(f"page: {out}")
+    if device.exists():
+        beside = out.with_name(f"{out.stem}-device{out.suffix}")
+        write_device_page(device, beside)
+        typer.echo(f"page: {beside}")
 
 
 @bench.command("vision")

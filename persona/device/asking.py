@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from persona.device.candidate import Candidate, Workshop
-from persona.device.cloud import Cloud
 from persona.device.guard import Guard, check_reply, check_strain, differing
 from persona.device.present import Memory, Present
 from persona.device.stand import Stand
 from persona.errors import EditError, PersonaError
 from persona.sketch import Sketch
 from persona.wire import AdaptReply, AdaptRequest
+
+if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
+    from persona.device.cloud import Cloud
 
 logger = logging.getLogger(__name__)
 

@@ -34,11 +34,7 @@ class Following:
 
     def keep(self) -> KeptEdit | None:
         """Return the answer in force, with the seconds it has left; None where something else is in force."""
-        now = self.stand.in_force
-        if now.rung != "answer" or now.place is None:
-            return None
-        left_s = max(now.expires_at - self.clock(), 0.0)
-        return KeptEdit(now.prototype, now.residual, now.place, self.workshop.bundle.bank.version, left_s)
+        return self.stand.in_force.kept(self.workshop.bundle.bank.version, self.clock())
 
     def resume(self, kept: KeptEdit) -> None:
         """Take an answer to be tried with the first window; errors as from a reply of another bank or shape."""

@@ -31,6 +31,12 @@ class InForce:
     place: Sketch | None = None
     expires_at: float = math.inf
 
+    def kept(self, bank_version: int, now_s: float) -> KeptEdit | None:
+        """Return it as it outlives its process, at a time of the clock; None where it is no answer."""
+        if self.rung != "answer" or self.place is None:
+            return None
+        return KeptEdit(self.prototype, self.residual, self.place, bank_version, max(self.expires_at - now_s, 0.0))
+
 
 @dataclass(frozen=True)
 class KeptEdit:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from persona.device.graph import RunsOn
 from persona.device.placements import PLACEMENTS, Placement
 from persona.device.policies import Pace
+from persona.device.store import Store
 from persona.errors import DataError
 
 
@@ -20,7 +22,8 @@ class Options:
     none. `pace` keeps requests to what a service can bear. `sketch_share` of the samples, in (0, 1], pass a second time
     under base weights while an edit is in force, so that the sketch means the same whichever edit that is, and the
     guard can compare; `threads` of one run. `prior` False leaves out the prior term of a bundle that has one, `guard`
-    False the tether and the watch. `rng` throws the dice of waits; None for dice of its own.
+    False the tether and the watch. `rng` throws the dice of waits; None for dice of its own. `runs_on` onnxruntime,
+    numpy, or whichever is there. `store` keeps the bundle and the answer in force on disk; it is not closed here.
     """
 
     placement: Placement | None = None
@@ -30,6 +33,8 @@ class Options:
     prior: bool = True
     guard: bool = True
     rng: np.random.Generator | None = None
+    runs_on: RunsOn = "auto"
+    store: Store | None = None
 
     def __post_init__(self) -> None:
         """DataError where the share is none, or the placement unknown."""

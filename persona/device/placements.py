@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from persona.answer import encoded_reply
 from persona.bundle import Bundle, CloudHalf
-from persona.device.cloud import Cloud
-from persona.encoder import Encoder
 from persona.errors import DataError
 from persona.wire import REQUEST_LIMIT_BYTES, AdaptReply, AdaptRequest, same_bundle
+
+if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
+    from persona.device.cloud import Cloud
 
 Placement = Literal["cloud", "split", "device"]
 PLACEMENTS: tuple[Placement, ...] = ("cloud", "split", "device")
@@ -22,12 +24,19 @@ class OwnAdapter:
     """A cloud without a network: the bundle's own encoder. It gives the very reply that a service would give."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """DataError where the bundle has no encoder; BundleError where it does not run."""
+        """DataError where the bundle has no encoder, or onnxruntime is absent; BundleError where it does not run."""
         if bundle.encoder is None:
             raise DataError(
                 "placement 'device' needs the adapter on the device, and this bundle has none: export it with "
                 "--offline, or leave the placement out to live on its prototypes"
             )
+        if not _has_onnxruntime():
+            raise DataError(
+                "placement 'device' runs the adapter in onnxruntime, which is not installed: install it, or leave the "
+                "placement out to live on the bundle's prototypes"
+            )
+        from persona.encoder import Encoder  # it brings onnxruntime, which is loaded when it is needed
+
         self._bundle = bundle
         self._encoder = Encoder(CloudHalf(bundle.encoder, bundle.fingerprint), bundle)
 
@@ -61,7 +70,8 @@ def placed(bundle: Bundle, cloud: Cloud | None, placement: Placement | None) -> 
     if cloud is None:
         if placement in ("cloud", "split"):
             raise DataError(f"placement {placement!r} needs a cloud to ask; give one, or choose 'device'")
-        own = OwnAdapter(bundle) if placement == "device" or bundle.encoder is not None else None
+        wanted = placement == "device" or (bundle.encoder is not None and _has_onnxruntime())
+        own = OwnAdapter(bundle) if wanted else None
         return Placed("device", own, bundle.context, False)
     if placement == "device":
         raise DataError("placement 'device' asks nobody; leave the cloud out, or choose 'cloud' or 'split'")
@@ -79,3 +89,7 @@ def placed(bundle: Bundle, cloud: Cloud | None, placement: Placement | None) -> 
         )
     chosen: Placement = "cloud" if sends_samples else "split"
     return Placed(chosen, cloud, "samples" if sends_samples else "sketch", True)
+
+
+def _has_onnxruntime() -> bool:
+    return importlib.util.find_spec("onnxruntime") is not None

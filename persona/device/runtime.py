@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +15,11 @@ from persona.bundle import Bundle
 from persona.device.asking import Asking
 from persona.device.background import Background
 from persona.device.candidate import Workshop
-from persona.device.cloud import Cloud
 from persona.device.following import Following
 from persona.device.guard import Guard, shadow_trial
 from persona.device.in_force import InForce, KeptEdit
 from persona.device.jump_test import Arrival
+from persona.device.keeper import Keeper
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel
 from persona.device.options import DEFAULTS, Options
@@ -28,8 +30,14 @@ from persona.device.prior_term import PriorTerm
 from persona.device.sentry import Sentry
 from persona.device.stand import Stand
 from persona.device.status import Status
+from persona.device.store import Store
 from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, PersonaError
+
+if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
+    from persona.device.cloud import Cloud
+
+logger = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -53,26 +61,30 @@ class Runtime:
         """BundleError where the bundle's graph is not what the bundle says; DataError for a placement that this bundle
         or this cloud does not allow.
 
-        `policy` says when to ask (`Standard` if not given); `executor` runs the requests (a thread of its own if not
-        given; a given one is not shut down).
+        `policy` says when to ask (`Standard` if not given); `executor` runs the requests and writes to the store
+        (threads of its own if not given; a given one is not shut down). An answer that the options' store has kept is
+        offered to the first window, as by `resume`.
         """
-        place = placed(bundle, cloud, options.placement)
+        place, whole = placed(bundle, cloud, options.placement), bundle
         if not options.guard:
             bundle = replace(bundle, tether=None)
         self._bundle, self._clock = bundle, clock
-        self._model = DeviceModel(bundle, options.threads)
+        self._model = DeviceModel(bundle, options.threads, options.runs_on)
         self._local = LocalPart(bundle)
         self._workshop, self._guard = Workshop(bundle, self._model, self._local, clock), Guard(bundle)
         self._present = Present(bundle, options.sketch_share, place.context)
         self._prior = PriorTerm(bundle, options.prior)
         self._background = Background(executor)
+        self._keeper = Keeper(options.store, whole, executor, clock)
         dice = np.random.default_rng() if options.rng is None else options.rng
         schedule = Schedule(policy or Standard(), options.pace, clock, dice)
         base = InForce("base", self._model.weights(None), "base")
-        self._stand = Stand(base, schedule, Status("base", bundle.bank.version, placement=place.placement))
+        status = Status("base", bundle.bank.version, placement=place.placement)
+        self._stand = Stand(base, schedule, status, self._keeper)
         parts = (self._workshop, self._guard, self._present, self._stand)
         self._sentry, self._following = Sentry(*parts), Following(*parts, clock)
         self._asking = None if place.cloud is None else Asking(*parts, place.cloud, place.travels, place.context)
+        self._take_up(options.store)
 
     def predict(self, x: Array) -> Array:
         """Return logits (N, C) of samples x (N, *input_shape) float32, under the edit in force, plus the prior term.
@@ -155,14 +167,25 @@ class Runtime:
         return self._stand.status
 
     def close(self) -> None:
-        """Ask no more, and wait for a request in flight to end. Predictions still work."""
+        """Ask no more, and wait for a request in flight and for the disk. Predictions still work."""
         self._background.close()
+        self._keeper.close()
 
     def __enter__(self) -> Runtime:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _take_up(self, store: Store | None) -> None:
+        """Offer what an earlier process kept to the first window; what this bundle does not fit is left out."""
+        kept = None if store is None else store.edit(self._bundle)
+        if kept is None:
+            return
+        try:
+            self.resume(kept)
+        except PersonaError as error:
+            logger.warning("the answer that was kept is left out: %s", error)
 
     def _follow(self, arrival: Arrival, x: Array, now: InForce, logits: Array, moments: Array) -> Array:
         """Put in force what fits a window of a domain that is new: an answer that was kept, or the nearest prototype.

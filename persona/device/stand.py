@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from persona.device.in_force import InForce
+from persona.device.keeper import Keeper
 from persona.device.policies import Schedule
 from persona.device.status import Status
 from persona.device.watch import OF_ANSWER, Ladder, Strain
@@ -16,10 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 class Stand:
-    """The lock is short: it is never held during a run. Where a method says so, the caller holds it."""
+    """The lock is short: it is never held during a run. Where a method says so, the caller holds it.
 
-    def __init__(self, base: InForce, schedule: Schedule, status: Status) -> None:
-        self.base, self.schedule = base, schedule
+    `keeper` is told of everything that comes into force.
+    """
+
+    def __init__(self, base: InForce, schedule: Schedule, status: Status, keeper: Keeper) -> None:
+        self.base, self.schedule, self._keeper = base, schedule, keeper
         self.lock = threading.Lock()
         self.ladder, self.trust = Ladder(), Strain(OF_ANSWER)
         self.by_hand = 0  # how often an edit was put in force by hand
@@ -35,12 +39,14 @@ class Stand:
         """The status at this moment."""
         with self.lock:
             strain, of_cloud = self.ladder.strain, self.trust.total
-            return replace(self._status, falls=self.ladder.falls, strain=strain, cloud_strain=of_cloud)
+            now = replace(self._status, storage=self._keeper.problem)
+            return replace(now, falls=self.ladder.falls, strain=strain, cloud_strain=of_cloud)
 
     def put(self, in_force: InForce) -> None:
         """Swap the one reference that predictions read. The lock is held."""
         self._in_force = in_force
         self.ladder.start()
+        self._keeper.keep(in_force)
         self.note(in_force=in_force.name, rung=in_force.rung)
 
     def note(self, **changes: Any) -> None:

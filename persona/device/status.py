@@ -33,7 +33,8 @@ class Status:
 
     Of the guard: `strain` what speaks against the edit in force, `cloud_strain` against its sender, both sums that
     raise the alarm above `persona.device.watch.ALARM`; `falls` steps down so far, `climbs` steps up without an answer;
-    `guarded` what the guard did last, and why.
+    `guarded` what the guard did last, and why. `storage` why the state on disk is older than this, empty where it is
+    not, or nothing is kept.
     """
 
     in_force: str
@@ -54,3 +55,4 @@ class Status:
     falls: int = 0
     climbs: int = 0
     guarded: str = ""
+    storage: str = ""

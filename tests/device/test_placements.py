@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -116,3 +117,13 @@ def test_samples_too_large_to_send_are_refused_at_the_start() -> None:
     world = World(channels=1024, support=(8, 4096))
     with pytest.raises(DataError, match="choose 'split'"):
         Runtime(world.bundle, LocalCloud(world.answer), options=Options(placement="cloud"))
+
+
+def test_without_onnxruntime_an_offline_bundle_lives_on_its_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    runtime = Runtime(offline(WORLD), options=Options(runs_on="numpy"))
+    x, _ = WORLD.sample(1, 32, np.random.default_rng(0), 0.3)
+    runtime.predict(x)
+    assert runtime.adapt().in_force == "prototype 0"
+    with pytest.raises(DataError, match="onnxruntime, which is not installed"):
+        Runtime(offline(WORLD), options=Options(placement="device", runs_on="numpy"))
