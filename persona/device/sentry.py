@@ -86,6 +86,8 @@ class Sentry:
         with self.stand.lock:
             if self.stand.in_force is not now:  # something else came into force meanwhile
                 return
+            if now.rung == "answer":
+                self.stand.schedule.gave_way()
             if at_fault and now.rung == "answer":
                 self.stand.schedule.failed()
             self.stand.put(new)

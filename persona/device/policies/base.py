@@ -11,8 +11,9 @@ class Observation:
     """What a policy knows.
 
     `samples` remembered now; `since_answer` samples met since an answer last came into force; `jumped` whether the
-    data has left its domain since then (true at the start: nothing is known of any domain); `expired` whether the
-    edit in force has outlived its expiry; `since_try_s` seconds since the last request, infinite before the first.
+    data has left its domain since then (true at the start: nothing is known of any domain); `expired` whether that
+    answer has outlived its expiry, or gave way to the guard since; `since_try_s` seconds since the last request,
+    infinite before the first.
 
     Of the last whole window: `windows` how many there were since that answer; `drift` its distance from where the data
     was then, in thresholds of the jump test; `moved` how far the code of the device's own map has gone since then, in

@@ -94,7 +94,7 @@ class Schedule:
         self._bucket = None if pace.per_hour is None else TokenBucket(pace.per_hour / _HOUR_S, pace.burst, clock)
         self._since_answer = self._windows = self._failures = 0
         self._figures = (0.0, 0.0, 0.0)
-        self._jumped = True
+        self._jumped, self._gave_way = True, False
         self._tried_at, self._not_before = -math.inf, -math.inf
         self._wished_until: float | None = None  # where a wish waits for its time
 
@@ -122,7 +122,12 @@ class Schedule:
         """Its answer came into force, or an edit by hand did."""
         self._since_answer = self._windows = self._failures = 0
         self._figures = (0.0, 0.0, 0.0)
-        self._jumped, self._not_before, self._wished_until = False, -math.inf, None
+        self._jumped = self._gave_way = False
+        self._not_before, self._wished_until = -math.inf, None
+
+    def gave_way(self) -> None:
+        """The answer in force expired, or did not fit any more, and something humbler stands in for it."""
+        self._gave_way = True
 
     def failed(self) -> None:
         """It had no answer, or one that cannot be used."""
@@ -140,7 +145,8 @@ class Schedule:
         now = self._clock()
         if now < self._not_before:
             return False
-        counts = (samples, self._since_answer, self._jumped, now >= expires_at, now - self._tried_at, self._windows)
+        expired = self._gave_way or now >= expires_at
+        counts = (samples, self._since_answer, self._jumped, expired, now - self._tried_at, self._windows)
         if not self._policy.should_ask(Observation(*counts, *self._figures)):
             self._wished_until = None
             return False
