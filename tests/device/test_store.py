@@ -26,6 +26,7 @@ from persona.errors import EditError, StateError
 from persona.sketch import Sketch
 from tests.device.devices import Clock, Inline
 from tests.device.dying import State, kept_edit
+from tests.tiny_parts import WINDOW, parts_bundle
 from tests.worlds import World
 
 WORLD = World()
@@ -385,3 +386,30 @@ def test_a_place_of_no_samples_is_compared_with_nothing(tmp_path: Path) -> None:
         with start(store) as runtime:
             runtime.predict(X[-1])
             assert runtime.status().in_force == "by hand"
+
+
+def test_what_the_device_settled_into_an_edit_is_there_again_though_no_bound_holds_for_it(tmp_path: Path) -> None:
+    bundle = Bundle.from_bytes(replace(parts_bundle(), gate=None).to_bytes())
+    x = (50 + np.random.default_rng(0).normal(size=(WINDOW, 3))).astype(np.float32)
+    options = Options(prior=False)
+    with Store(tmp_path) as store:
+        with Runtime(bundle, executor=Inline(), options=replace(options, store=store)) as runtime:
+            runtime.predict(x)
+            wanted, name = runtime.predict(x), runtime.status().in_force
+            assert name.startswith("prototype")
+        kept = store.edit(bundle)
+        assert kept is not None
+        bound = {tensor.name: tensor.bound for tensor in bundle.spec.tensors}["norm.bias"]
+        assert np.abs(kept.weights["norm.bias"] - bundle.weights["norm.bias"]).max() > 2 * bound
+        with Runtime(bundle, executor=Inline(), options=replace(options, store=store)) as runtime:
+            assert runtime.status().in_force == name
+            assert np.array_equal(runtime.predict(x), wanted)
+
+
+def test_a_file_that_cannot_be_read_now_stays_where_it_is(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (kept / "edit.state").unlink()
+    (kept / "edit.state").mkdir()
+    with Store(kept) as store:
+        assert store.edit(WORLD.bundle) is None
+    assert "cannot be read and is left out" in caplog.text
+    assert not list(kept.glob("*.damaged"))
