@@ -36,25 +36,30 @@ class Slots:
         self.folder = folder
         self.read_only = read_only
         self._after_step = after_step
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         self._lock_file = None if read_only else _locked(folder)
 
     def read(self, name: str) -> bytes | None:
         """Return a content, None where there is none; one that is not whole is set aside, which the log says."""
         path = self._path(name)
-        try:
-            too_large = path.stat().st_size > SIZE_LIMIT_BYTES
-            whole = b"" if too_large else path.read_bytes()
-        except FileNotFoundError:
+        with self._turn:  # so that what is set aside is what was read
+            try:
+                too_large = path.stat().st_size > SIZE_LIMIT_BYTES
+                whole = b"" if too_large else path.read_bytes()
+            except FileNotFoundError:
+                return None
+            except OSError as error:  # of the system rather than of the file, perhaps for a while: it stays
+                logger.warning("%s cannot be read and is left out: %s", path, error.strerror or error)
+                return None
+            data = whole[_HEAD_BYTES:]
+            if whole[:_HEAD_BYTES] == _head(data):
+                return data
+            self.set_aside(name, "it is too large" if too_large else "its content is not what its checksum says")
             return None
-        except OSError as error:
-            self.set_aside(name, error.strerror or str(error))
-            return None
-        data = whole[_HEAD_BYTES:]
-        if whole[:_HEAD_BYTES] == _head(data):
-            return data
-        self.set_aside(name, "it is too large" if too_large else "its content is not what its checksum says")
-        return None
+
+    def holds(self, name: str) -> bool:
+        """Return whether there is a content of that name, readable or not."""
+        return self._path(name).exists()
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a content; StateError where that cannot be done, and the old content stays."""

@@ -118,8 +118,14 @@ class Store:
         self._slots.write("edit", pack("edit", facts, arrays))
 
     def trusted(self) -> bytes | None:
-        """Return the versions that are trusted, as they were kept; None where there are none."""
-        return self._slots.read("trusted")
+        """Return the versions that are trusted, as they were kept; None where there are none.
+
+        StateError where there are some that cannot be read now: beginning anew would let them go back.
+        """
+        data = self._slots.read("trusted")
+        if data is None and self._slots.holds("trusted"):
+            raise StateError("the versions that are trusted cannot be read now, and without it versions could go back")
+        return data
 
     def keep_trusted(self, data: bytes) -> None:
         """Keep the versions that are trusted, as bytes of whoever judges them."""

@@ -14,8 +14,8 @@ def kept_trust(store: Store, root: bytes, clock: Callable[[], float] = time.time
     """Return the trust that a store holds, or, where it holds none yet, one that begins with the root of the app.
 
     Every new state is written before it counts: one that cannot be written does not count, which is a StateError of the
-    request or the fetch that brought it. TrustError where the root is none, where what was kept is none, or where it
-    began with another root.
+    request or the fetch that brought it. StateError where what was kept cannot be read now; TrustError where the root
+    or what was kept is none, or where that began with another root.
     """
     shipped = TrustedState(root)
     data = store.trusted()

@@ -13,7 +13,7 @@ from persona.bundle import DEVICE_FILE
 from tests.worlds import World
 
 FORBIDDEN = ("torch", "scipy", "fastapi", "matplotlib", "sklearn", "onnx", "onnxscript", "pydantic")
-LIMIT_MB = 100
+LIMIT_MB = 80
 
 PREDICT = f"""
 import sys

@@ -26,6 +26,7 @@ from persona.sketch import Sketch
 from persona.wire import AdaptReply, AdaptRequest
 from tests.device.devices import Clock, Inline, LocalCloud
 from tests.device.dying import State, kept_edit, name_of
+from tests.tiny_parts import WINDOW, parts_bundle
 from tests.worlds import BANK_VERSION, World
 
 WORLD = World()
@@ -443,3 +444,31 @@ def test_a_place_of_no_samples_is_compared_with_nothing(tmp_path: Path) -> None:
         with start(store) as runtime:
             runtime.predict(X[-1])
             assert runtime.status().in_force == ANSWER
+
+
+def test_what_the_device_settles_into_an_answer_is_there_again_from_the_same_window(tmp_path: Path) -> None:
+    bundle = Bundle.from_bytes(replace(parts_bundle(), gate=None).to_bytes())
+    residual = np.full(bundle.decoder.code_shape, 0.25, np.float32)
+    cloud = LocalCloud(lambda r: AdaptReply(r.fingerprint, 0, bundle.bank.version, 0, residual, "float32"))
+    x = (50 + np.random.default_rng(0).normal(size=(WINDOW, 3))).astype(np.float32)
+    with Store(tmp_path) as store:
+        options = Options(prior=False, store=store)
+        with Runtime(bundle, cloud, executor=Inline(), options=options) as runtime:
+            runtime.predict(x)
+            wanted, name = runtime.predict(x), runtime.status().in_force
+            assert name == ANSWER
+        with Runtime(bundle, executor=Inline(), options=options) as runtime:
+            assert np.array_equal(runtime.predict(x), wanted)
+            assert runtime.status().in_force == name
+
+
+def test_a_file_that_cannot_be_read_now_stays_where_it_is(kept: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("edit", "trusted"):
+        (kept / f"{name}.state").unlink(missing_ok=True)
+        (kept / f"{name}.state").mkdir()
+    with Store(kept) as store:
+        assert store.edit(WORLD.bundle) is None
+        with pytest.raises(StateError, match="versions could go back"):
+            store.trusted()
+    assert "cannot be read and is left out" in caplog.text
+    assert not list(kept.glob("*.damaged"))
