@@ -87,7 +87,7 @@ class EditedHead(nn.Module):
 
     def state(self, windows: Integer[Tensor, "b n"]) -> Float[Tensor, "b d"]:
         """Return the backbone's states (B, d) after windows (B, L)."""
-        state: Tensor = self.backbone.state(windows)  # type: ignore[operator]
+        state: Tensor = self.backbone.state(windows)
         return state
 
     def query(self, states: Float[Tensor, "b d"], deltas: Mapping[str, Tensor] | None = None) -> Float[Tensor, "b q"]:
@@ -103,7 +103,7 @@ class EditedHead(nn.Module):
 
     def table(self, broadcast: Broadcast | None = None) -> tuple[Tensor, Tensor]:
         """Return the vectors (I + 1, d + side) and biases (I + 1,) that queries are scored against."""
-        items, bias = self.backbone.table()  # type: ignore[operator]
+        items, bias = self.backbone.table()
         if broadcast is not None:
             bias = bias + broadcast.bias
             items = items if broadcast.items is None else items + broadcast.items
