@@ -17,7 +17,7 @@ class Wanted:
     """What was asked for; None stands for all rows, 0 for the plan's own seeds."""
 
     data: str
-    folder: Path
+    folder: Path | None = None
     setting: Setting = "users"
     rows: Sequence[str] | None = None
     seeds: int = 0

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persona.bench.recommendation.intervals import Estimate, Measure, losses_of, relative_gain, share_closed
-from persona.bench.recommendation.summary import Cell, Stored, load_results
+from persona.bench.recommendation.plan import SYNTHETIC
+from persona.bench.recommendation.summary import FRESH, RETURNING, Cell, Stored, load_results
 from persona.bench.verdict import Verdict
 from persona.errors import DataError
 
@@ -49,9 +50,7 @@ def verdicts(stored: Mapping[str, Stored]) -> list[Verdict]:
         one = stored.get(f"{data}/stale")
         found += [_judged(number, f"{data}, stale base: {asked}", one, judge) for number, asked, judge in _STALE]
     found.append(_over_peers(stored))
-    unmeasured = "not measured by this benchmark yet"
-    found.append(Verdict("R5", "synthetic switches: 40 % of the gap to the oracle", unmeasured, "", "not measured"))
-    found.append(Verdict("R6", "30 % of the requests keep 90 % of the gain", unmeasured, "", "not measured"))
+    found += [_judged("R5", f"synthetic: {asked}", stored.get("synthetic/users"), judge) for asked, judge in _SWITCHES]
     return found
 
 
@@ -85,11 +84,12 @@ def below(rows: tuple[str, str]) -> Judge:
     return judge
 
 
-def closes(rows: tuple[str, str, str], least: float, measure: Measure = Cell.ndcg) -> Judge:
+def closes(rows: tuple[str, str, str], least: float, measure: Measure = Cell.ndcg, segment: str | None = None) -> Judge:
     """The first row goes `least` % of the way from the second to the third."""
 
     def judge(stored: Stored) -> Judged:
-        share = share_closed(stored, rows, None, measure)
+        chosen = None if segment is None else stored.segments[segment]
+        share = share_closed(stored, rows, chosen, measure)
         return Judged(f"{share.value:.0f} %", f"[{share.low:.0f}, {share.high:.0f}] %", share.value >= least)
 
     return judge
@@ -103,6 +103,7 @@ _USERS: Sequence[tuple[str, str, Judge]] = (
     ("R2", "the mean edit within 0.5 % of the base", within(("ours-mean", "base"), 0.5)),
     ("R2", "the shuffled edit below the base", below(("ours-shuffled", "base"))),
     ("R5", "no harm with fewer than 10 events", gain_of(("ours", "base"), -0.5, "history < 10")),
+    ("R6", "a quarter of the requests keeps 90 % of the gain", closes(("ours-every-4", "base", "ours"), 90)),
     ("R6", "closes 50 % of the gap to a window of 200", closes(("ours", "base", "ceiling"), 50)),
 )
 _STALE: Sequence[tuple[str, str, Judge]] = (
@@ -110,6 +111,11 @@ _STALE: Sequence[tuple[str, str, Judge]] = (
     ("R3", "the broadcast closes 90 % of the NLL gap", closes(("broadcast", "base", "retrained"), 90, losses_of)),
     ("R3", "personal on top, 50 or more events: + 2 %", gain_of(("ours", "broadcast"), 2, LONG)),
 )  # fmt: skip
+
+_SWITCHES: Sequence[tuple[str, Judge]] = (
+    ("returning interests: 40 % of the gap to the oracle", closes(("ours", "base", "oracle"), 40, segment=RETURNING)),
+    ("new interests: no harm", gain_of(("ours", "base"), -0.5, FRESH)),
+)
 
 
 def _base(hr: float, ndcg: float) -> Judge:
@@ -152,7 +158,8 @@ def _judged(number: str, asked: str, stored: Stored | None, judge: Judge) -> Ver
 
 
 def _sets(stored: Mapping[str, Stored], setting: str) -> list[str]:
-    return sorted(name.partition("/")[0] for name in stored if name.endswith(f"/{setting}"))
+    names = (name.partition("/") for name in stored)
+    return sorted(data for data, _, found in names if found == setting and data != SYNTHETIC)
 
 
 def _relative(gain: Estimate, what: str, met: bool) -> Judged:

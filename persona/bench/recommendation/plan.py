@@ -11,6 +11,7 @@ from persona.errors import DataError
 Setting = Literal["users", "stale", "leave-one-out"]
 SETTINGS: tuple[Setting, ...] = ("users", "stale", "leave-one-out")
 SPLIT_SEED = 7
+SYNTHETIC = "synthetic"  # the drift world without drift, whose switches of interest are known
 CEILING = 200  # events that the ceiling's window and the adapter read
 
 
@@ -31,6 +32,7 @@ class Sizes:
 # Chosen by hand on validation queries; a data set without an entry has the defaults.
 SIZES: Mapping[str, Sizes] = {
     "ml-100k": Sizes(d=32),
+    SYNTHETIC: Sizes(d=32),
     "amazon_beauty": Sizes(dropout=0.5, epochs=16),
     "amazon_office": Sizes(dropout=0.5, epochs=12),
 }

@@ -18,18 +18,29 @@ from persona.adapters.heads.readers import PoolingReader
 from persona.backbones.edited import SHIFT, Broadcast, EditedHead
 from persona.backbones.items import SequenceBackbone
 from persona.bench.recommendation.finetune import fine_tuned
+from persona.bench.recommendation.plan import SYNTHETIC
 from persona.bench.recommendation.workbench import Workbench
-from persona.errors import CatalogError
+from persona.errors import CatalogError, DataError
 from persona.tasks.recommendation.counters import ItemKnn, Markov, Popularity, choose_blend, scored
 from persona.tasks.recommendation.counters.base import Counter
 from persona.tasks.recommendation.events import EventLog
 from persona.tasks.recommendation.ranking import rank_targets
 from persona.training.chunks import Chunks
-from persona.training.heads import Answers, Changed, answers, answers_of_net, mean_edit, shuffled_edit
+from persona.training.heads import (
+    Answers,
+    Changed,
+    all_deltas,
+    answers,
+    answers_of_net,
+    mean_edit,
+    score_queries,
+    shuffled_edit,
+)
 
 Row = Callable[[Workbench], Answers]
 COUNTED = 50  # events that counters read
 GROUPS = 8
+EVERY = 4  # events that an edit stays, in the row that asks seldom
 
 
 def popularity(bench: Workbench) -> Answers:
@@ -76,6 +87,15 @@ def retrained(bench: Workbench) -> Answers:
     return _of_net(bench, bench.trained("fresh", bench.settings(), bench.world.fresh))
 
 
+def oracle(bench: Workbench) -> Answers:
+    """The true probabilities of a world that is made; DataError for any other."""
+    truth, asked = bench.world.truth, bench.world.base.test
+    if truth is None:
+        raise DataError(f"nobody knows the true probabilities of {bench.plan.data!r}; only `synthetic` has this row")
+    shares = np.maximum(truth.probabilities(asked)[np.arange(len(asked)), bench.world.log.items[asked]], 1e-12)
+    return Answers(rank_targets(truth.probabilities, bench.world.log, asked), -np.log(shares))
+
+
 def broadcast(bench: Workbench) -> Answers:
     """The stale base and the broadcast of the recent period."""
     return _at_rest(bench, bench.broadcast)
@@ -97,12 +117,15 @@ def broadcast_shuffled(bench: Workbench) -> Answers:
 def edited(
     make: Callable[[Workbench, EditedHead], HeadEditor], bench: Workbench, *, level: bool = True
 ) -> dict[str, Answers]:
-    """An editor, and its controls: "" itself, "mean" one edit for all, "shuffled" another user's."""
+    """An editor, and its controls: "" itself, "mean" one edit for all, "shuffled" another user's, "every-4" an old one."""
     head, editor = bench.fitted(partial(make, bench), level=level)
     ask = partial(answers, head, editor, bench.features, bench.world.base.test)
     change = bench.broadcast if bench.ageing and level else None
     other: Changed = shuffled_edit(bench.world.log.users, np.random.default_rng(bench.seed))
-    return {"": ask(change), "mean": ask(change, mean_edit), "shuffled": ask(change, other)}
+    return {
+        "": ask(change), "mean": ask(change, mean_edit), "shuffled": ask(change, other),
+        f"every-{EVERY}": _seldom(bench, head, editor, change),
+    }  # fmt: skip
 
 
 def reader(bench: Workbench) -> PoolingReader:
@@ -156,8 +179,8 @@ def finetuned(bench: Workbench) -> Answers:
 
 PLAIN: Mapping[str, Row] = {
     "popularity": popularity, "markov": markov, "blend": blend, "base": base, "base-more": longer, "wider": wider,
-    "ceiling": ceiling, "retrained": retrained, "broadcast": broadcast, "broadcast-bias": broadcast_bias,
-    "broadcast-shuffled": broadcast_shuffled, "fine-tuned": finetuned,
+    "ceiling": ceiling, "oracle": oracle, "retrained": retrained, "broadcast": broadcast,
+    "broadcast-bias": broadcast_bias, "broadcast-shuffled": broadcast_shuffled, "fine-tuned": finetuned,
 }  # fmt: skip
 EDITORS: Mapping[str, Callable[[Workbench, EditedHead], HeadEditor]] = {
     "ours": ours, "constant": constant, "shift": shift_alone, "film": partial(of_form, FilmForm),
@@ -180,6 +203,11 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def rows_for(data: str, setting: str) -> tuple[str, ...]:
+    """Return the rows of a data set in a setting."""
+    return (*ROWS[setting], "oracle") if data == SYNTHETIC else ROWS[setting]
+
+
 def run_row(name: str, bench: Workbench) -> dict[str, Answers]:
     """Return a row and its controls by name; CatalogError for a name that there is none of."""
     if name in PLAIN:
@@ -191,6 +219,16 @@ def run_row(name: str, bench: Workbench) -> dict[str, Answers]:
     found = edited(EDITORS[name], bench)
     kept = found if name in CONTROLLED else {"": found[""]}
     return {f"{name}-{control}" if control else name: value for control, value in kept.items()}
+
+
+@torch.no_grad()
+def _seldom(bench: Workbench, head: EditedHead, editor: HeadEditor, change: Broadcast | None) -> Answers:
+    """Every edit stays until `EVERY` events are past: a request policy that asks for a quarter of the edits."""
+    log, asked, features = bench.world.log, bench.world.base.test, bench.features
+    first = log.offsets[log.users[asked]]
+    at, which = np.unique(first + (asked - first) // EVERY * EVERY, return_inverse=True)
+    deltas = {name: x[torch.from_numpy(which)] for name, x in all_deltas(editor, features, at).items()}
+    return score_queries(editor.form.query(features.states[asked], deltas), head.table(change), features, asked)
 
 
 def _known(bench: Workbench) -> EventLog:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from persona.bench.recommendation.plan import Plan
-from persona.bench.recommendation.rows import ROWS, run_row
+from persona.bench.recommendation.rows import rows_for, run_row
 from persona.bench.recommendation.store import pack_floats, pack_ranks, pack_whole, read_seed, seed_path, write_rows
 from persona.bench.recommendation.workbench import Workbench
 from persona.bench.recommendation.worlds import World, open_world
@@ -25,7 +25,7 @@ class Job:
     """A plan, its rows (None: those of its setting), and where things are."""
 
     plan: Plan
-    data: Path
+    data: Path | None
     results: Path
     nets: Path
     rows: Sequence[str] | None = None
@@ -38,7 +38,7 @@ class Job:
     @property
     def wanted(self) -> Sequence[str]:
         """The rows by name."""
-        return self.rows if self.rows is not None else ROWS[self.plan.setting]
+        return self.rows if self.rows is not None else rows_for(self.plan.data, self.plan.setting)
 
 
 def run(job: Job, told: Told) -> None:
@@ -74,9 +74,18 @@ def about(plan: Plan, world: World, seed: int) -> dict[str, Any]:
             "history": pack_whole(asked - log.offsets[log.users[asked]]),
             "frequency": pack_whole(trained[log.items[asked]]),
             "known": pack_whole(_learnt_events(world)[log.users[asked]]),
+            **_switches(world),
         },
         **circumstances(),
     }  # fmt: skip
+
+
+def _switches(world: World) -> dict[str, str]:
+    """Of a world whose truth is known: how each query's interest began, and how many events ago."""
+    if world.truth is None:
+        return {}
+    since = world.truth.since[world.base.test]
+    return {"since": pack_whole(since), "began": pack_whole(world.truth.kinds[world.base.test - since])}
 
 
 def _learnt_events(world: World) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -13,9 +13,11 @@ import numpy.typing as npt
 from persona.bench.recommendation.store import read_seed, unpack_floats, unpack_ranks, unpack_whole
 from persona.errors import DataError
 from persona.tasks.recommendation.metrics import gains, hits
+from persona.tasks.recommendation.synthetic import NEW, RETURN
 
 Floats = npt.NDArray[np.float64]
 Chosen = npt.NDArray[np.bool_]
+RETURNING, FRESH = "returning interest, clicks 1–3", "new interest, clicks 1–3"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,10 @@ def segments_of(queries: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, Chose
         "new users": queries["known"] == 0,
         "known users": queries["known"] > 0,
     }
+    if "since" in queries:
+        soon = (queries["since"] >= 1) & (queries["since"] <= 3)
+        found[RETURNING] = soon & (queries["began"] == RETURN)
+        found[FRESH] = soon & (queries["began"] == NEW)
     return {name: chosen for name, chosen in found.items() if chosen.any()}
 
 

@@ -20,6 +20,7 @@ NAMES = {
     "broadcast-bias": "broadcast edit, biases alone",
     "broadcast-shuffled": "broadcast edit, each item's at another",
     "ours": "ours",
+    "ours-every-4": "ours, a request every 4 events",
     "ours-mean": "ours, the mean edit for all",
     "ours-shuffled": "ours, another user's edit",
     "ours-alone": "ours, personal level alone",
@@ -30,9 +31,9 @@ NAMES = {
 }
 ORDER = (
     "popularity", "markov", "blend", "base", "base-more", "wider", "broadcast-bias", "broadcast", "broadcast-shuffled",
-    "constant", "ours", "ours-mean", "ours-shuffled", "ours-alone", "closed-form", "closed-form-mean",
+    "constant", "ours", "ours-every-4", "ours-mean", "ours-shuffled", "ours-alone", "closed-form", "closed-form-mean",
     "closed-form-shuffled", "shift", "film", "duet", "apg", "faithful", "faithful-mean", "faithful-shuffled", "groups",
-    "fine-tuned", "retrained", "ceiling",
+    "fine-tuned", "retrained", "ceiling", "oracle",
 )  # fmt: skip
 
 

@@ -7,19 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from persona.bench.recommendation.plan import SPLIT_SEED, Plan
+from persona.bench.recommendation.plan import SPLIT_SEED, SYNTHETIC, Plan
+from persona.errors import DataError
 from persona.tasks.recommendation.events import EventLog, Positions
 from persona.tasks.recommendation.readers import open_log
 from persona.tasks.recommendation.splits import Ageing, Split, by_user, first_half, leave_one_out
+from persona.tasks.recommendation.synthetic import DriftWorld, WorldShape, make_world
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A log and two splits of one set of queries: what the base learnt from, and what a fresh one would."""
+    """A log and two splits of one set of queries: what the base learnt from, and what a fresh one would.
+
+    `truth` is behind a synthetic log, and None behind any other.
+    """
 
     log: EventLog
     base: Split
     fresh: Split
+    truth: DriftWorld | None = None
 
     @property
     def recent(self) -> Positions:
@@ -32,8 +38,14 @@ class World:
         return found[np.argsort(times[found], kind="stable")]
 
 
-def open_world(plan: Plan, folder: Path) -> World:
-    """Return a plan's world; errors as of readers and splits."""
+def open_world(plan: Plan, folder: Path | None) -> World:
+    """Return a plan's world; errors as of readers and splits. `SYNTHETIC` is made, and needs no folder."""
+    if plan.data == SYNTHETIC:
+        shape = WorldShape(users=plan.most_users or 600, drift_at=None)
+        truth = make_world(shape, SPLIT_SEED)
+        return replace(cut(truth.log, plan), truth=truth)
+    if folder is None:
+        raise DataError(f"data set {plan.data!r} needs the folder with its files; give --folder")
     log = open_log(plan.data, folder)
     if plan.most_users and plan.most_users < log.n_users:
         log = log.take(log.users < plan.most_users).renumbered()

@@ -11,7 +11,7 @@ from persona.bench.recommendation.plan import Plan, Setting, Sizes
 from persona.bench.recommendation.rows import ROWS, run_row
 from persona.bench.recommendation.run import Job, run
 from persona.bench.recommendation.store import read_seed, seed_path
-from persona.bench.recommendation.summary import load_results
+from persona.bench.recommendation.summary import FRESH, RETURNING, load_results
 from persona.bench.recommendation.workbench import Workbench
 from persona.bench.recommendation.worlds import open_world
 from persona.cli import app
@@ -48,7 +48,15 @@ def test_rows_and_their_controls_are_stored_and_not_done_again(stored: Path) -> 
     run(job, silent)
     assert path.read_bytes() == before
     content = read_seed(path)
-    assert set(content["rows"]) == {"base", "popularity", "ours", "ours-mean", "ours-shuffled", "constant"}
+    assert set(content["rows"]) == {
+        "base",
+        "popularity",
+        "ours",
+        "ours-mean",
+        "ours-shuffled",
+        "ours-every-4",
+        "constant",
+    }
     assert content["rows"]["popularity"]["losses"] is None
     assert {"commit", "machine", "versions", "plan", "seed", "world", "queries"} <= set(content)
 
@@ -83,6 +91,18 @@ def test_the_recent_period_lies_between_the_bases_and_the_queries(tmp_path: Path
     assert times[world.base.train].max() <= times[world.recent].min()
     assert times[world.recent].max() <= times[world.base.validation].min()
     assert (np.diff(times[world.recent]) >= 0).all()
+
+
+def test_a_world_that_is_made_bounds_what_can_be_won(tmp_path: Path) -> None:
+    plan = replace(plan_of("users"), data="synthetic", most_users=40, asked=400)
+    run(Job(plan, None, tmp_path / "results", tmp_path / "nets", ("oracle", "popularity")), silent)
+    (one,) = load_results(tmp_path / "results").values()
+    assert one.cells["oracle"].ndcg().mean() > one.cells["popularity"].ndcg().mean()
+    assert {RETURNING, FRESH} <= set(one.segments)
+    with pytest.raises(DataError, match="true probabilities"):
+        run_row("oracle", Workbench(plan, open_world(plan_of("users"), tmp_path), 0, tmp_path))
+    with pytest.raises(DataError, match="--folder"):
+        open_world(plan_of("users"), None)
 
 
 def test_users_that_are_asked_are_unseen_in_training(tmp_path: Path) -> None:
