@@ -117,7 +117,7 @@ def broadcast_shuffled(bench: Workbench) -> Answers:
 def edited(
     make: Callable[[Workbench, EditedHead], HeadEditor], bench: Workbench, *, level: bool = True
 ) -> dict[str, Answers]:
-    """An editor, and its controls: "" itself, "mean" one edit for all, "shuffled" another user's, "every-4" an old one."""
+    """An editor "", and its controls: one "mean" edit for all, another user's "shuffled" one, an old one "every-4"."""
     head, editor = bench.fitted(partial(make, bench), level=level)
     ask = partial(answers, head, editor, bench.features, bench.world.base.test)
     change = bench.broadcast if bench.ageing and level else None
