@@ -3,6 +3,9 @@
 from persona.device.cloud import Cloud, HttpCloud, fetch_bundle
 from persona.device.model import DeviceModel, Weights
 from persona.device.policies import Backoff, EveryN, Observation, OnJump, Policy, Standard
+from persona.device.ranking import Catalogue
+from persona.device.ranking_runtime import RankingRuntime
+from persona.device.recommender import Ranked, Recommender
 from persona.device.runtime import Options, Runtime
 from persona.device.status import ApplyTime, Status
 from persona.trust import Trust, Unsigned
@@ -10,6 +13,7 @@ from persona.trust import Trust, Unsigned
 __all__ = [
     "ApplyTime",
     "Backoff",
+    "Catalogue",
     "Cloud",
     "DeviceModel",
     "EveryN",
@@ -18,6 +22,9 @@ __all__ = [
     "OnJump",
     "Options",
     "Policy",
+    "Ranked",
+    "RankingRuntime",
+    "Recommender",
     "Runtime",
     "Standard",
     "Status",

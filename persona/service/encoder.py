@@ -21,7 +21,7 @@ _MATE_TOLERANCE = 1e-3
 class Encoder:
     """One onnxruntime session over the encoder graph of a bundle.
 
-    Inputs of the graph: ``features`` (B, F), or ``samples`` (B, S, *input_shape) and ``mask`` (B, S); output
+    Inputs of the graph: ``features`` (B, F), or ``samples`` (B, S, *sample_shape) and ``mask`` (B, S); output
     ``codes`` (B, n, d); all float32. BundleError where it has others, or mixes the requests of a batch.
     """
 
@@ -30,7 +30,8 @@ class Encoder:
         self._context = bundle.context
         self._longest = bundle.support[1]
         self._code_shape = bundle.decoder.code_shape
-        self._row = (bundle.sketch.n_features,) if bundle.context == "sketch" else bundle.input_shape
+        self._row = (bundle.sketch.n_features,) if bundle.context == "sketch" else bundle.sample_shape
+        self._ranking = bundle.ranking
         self._session = _open_session(cloud.encoder)
         wanted: dict[str, tuple[int | None, ...]] = {"features": (None, *self._row)}
         if bundle.context == "samples":
@@ -92,6 +93,8 @@ class Encoder:
             )
         if len(samples) != count:
             raise UnusableRequest(f"a request brings {len(samples)} samples and counts {count}; say one number")
+        if self._ranking is not None:
+            self._ranking.check_events(samples)
 
     def _check_independence(self) -> None:
         """Encode two made-up requests together and apart; BundleError where that makes a difference."""
