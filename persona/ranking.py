@@ -19,6 +19,8 @@ from persona.errors import SpecError, UnusableRequest
 from persona.item_vectors import ITEMS_LIMIT
 
 EVENT_SHAPE = (2,)
+# Room for a text map and a header, when a file of items is fetched.
+TEXT_MAP_LIMIT_BYTES = 16 << 20
 # An age beyond 2^31 - 1 seconds, 68 years, counts as that.
 AGE_LIMIT_S = (1 << 31) - 1
 
@@ -39,6 +41,11 @@ class RankingSpec:
             )
         if not re.fullmatch("[0-9a-f]{64}", self.fingerprint):
             raise SpecError(f"a ranking names items {self.fingerprint!r}; wanted 64 hexadecimal digits")
+
+    @property
+    def most_bytes(self) -> int:
+        """What the file of items takes at most, as float32 and with a text map."""
+        return (self.items + 1) * (4 * self.width + 8) + TEXT_MAP_LIMIT_BYTES
 
     def check_events(self, events: Array) -> None:
         """Raise UnusableRequest where events (S, 2) name items that are not there, or ages below 0."""

@@ -1,6 +1,6 @@
 """On the device: numpy, onnxruntime and urllib3, never torch. Predict at once; follow the data by forward passes."""
 
-from persona.device.cloud import Cloud, HttpCloud, fetch_bundle
+from persona.device.cloud import Cloud, HttpCloud, fetch_bundle, fetch_items
 from persona.device.model import DeviceModel, Weights
 from persona.device.policies import Backoff, EveryN, Observation, OnJump, Policy, Standard
 from persona.device.ranking import Catalogue
@@ -32,4 +32,5 @@ __all__ = [
     "Unsigned",
     "Weights",
     "fetch_bundle",
+    "fetch_items",
 ]

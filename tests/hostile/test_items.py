@@ -90,7 +90,7 @@ def test_sizes_that_lie(tmp_path: Path, change: dict[str, Any]) -> None:
 
 def test_arrays_that_overlap(tmp_path: Path) -> None:
     header = header_of(HONEST)
-    header["bias"]["data_offsets"] = [0, 16]
+    header["vectors"]["data_offsets"] = [0, 48]
     refused(tmp_path, framed(header, body_of(HONEST)))
 
 
