@@ -1,0 +1,84 @@
+"""The run: seed by seed and row by row, what is stored is not done again; nets that are kept are not trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from persona.bench.recommendation.plan import Plan
+from persona.bench.recommendation.rows import ROWS, run_row
+from persona.bench.recommendation.store import pack_floats, pack_ranks, pack_whole, read_seed, seed_path, write_rows
+from persona.bench.recommendation.workbench import Workbench
+from persona.bench.recommendation.worlds import World, open_world
+from persona.bench.vision.store import circumstances
+from persona.training.heads import Answers
+
+Told = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan, its rows (None: those of its setting), and where things are."""
+
+    plan: Plan
+    data: Path
+    results: Path
+    nets: Path
+    rows: Sequence[str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where this plan's results are kept."""
+        return self.results / self.plan.name
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The rows by name."""
+        return self.rows if self.rows is not None else ROWS[self.plan.setting]
+
+
+def run(job: Job, told: Told) -> None:
+    """Do what is missing of a job; errors as of readers, splits, training and stored files."""
+    world = open_world(job.plan, job.data)
+    for number, seed in enumerate(job.plan.seeds):
+        path = seed_path(job.folder, seed)
+        bench = Workbench(job.plan, world, seed, job.nets / job.plan.name / f"seed-{seed}")
+        done = read_seed(path).get("rows", {})
+        missing = [row for row in job.wanted if row not in done]
+        for at, name in enumerate(missing):
+            told(f"seed {seed}: {name}", number * len(job.wanted) + at, len(job.wanted) * len(job.plan.seeds))
+            found = {row: packed(values) for row, values in run_row(name, bench).items()}
+            write_rows(path, about(job.plan, world, seed), found)
+    told("done", 1, 1)
+
+
+def packed(values: Answers) -> dict[str, Any]:
+    """Return a row as it is stored."""
+    lost = np.isnan(values.losses).all()
+    return {"ranks": pack_ranks(values.ranks), "losses": None if lost else pack_floats(values.losses)}
+
+
+def about(plan: Plan, world: World, seed: int) -> dict[str, Any]:
+    """Return what is stored beside the rows: the plan, whom and what each query is about, the circumstances."""
+    log, asked = world.log, world.base.test
+    trained = np.bincount(log.items[world.base.train], minlength=log.n_items + 1)
+    return {
+        "plan": plan.to_json(), "seed": seed,
+        "world": {"events": len(log), "users": log.n_users, "items": log.n_items, "asked": len(asked)},
+        "queries": {
+            "user": pack_whole(log.users[asked]),
+            "history": pack_whole(asked - log.offsets[log.users[asked]]),
+            "frequency": pack_whole(trained[log.items[asked]]),
+            "known": pack_whole(_learnt_events(world)[log.users[asked]]),
+        },
+        **circumstances(),
+    }  # fmt: skip
+
+
+def _learnt_events(world: World) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """How many events of each user (U,) the base learnt from: 0 for a user who is new to it."""
+    return world.base.fit_until - world.log.offsets[:-1]

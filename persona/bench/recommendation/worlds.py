@@ -1,0 +1,60 @@
+"""A plan → a log and its queries: who is learnt from, who is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from persona.bench.recommendation.plan import SPLIT_SEED, Plan
+from persona.tasks.recommendation.events import EventLog, Positions
+from persona.tasks.recommendation.readers import open_log
+from persona.tasks.recommendation.splits import Ageing, Split, by_user, first_half, leave_one_out
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A log and two splits of one set of queries: what the base learnt from, and what a fresh one would."""
+
+    log: EventLog
+    base: Split
+    fresh: Split
+
+    @property
+    def recent(self) -> Positions:
+        """Events that came after the base was trained and before anything is asked, in the order of time."""
+        places = np.arange(len(self.log))
+        users = self.log.users
+        new = (places >= self.base.fit_until[users]) & (places < self.fresh.fit_until[users])
+        found = places[new & (places > self.log.offsets[users])]
+        times = self.log.needs_times("a base that ages")
+        return found[np.argsort(times[found], kind="stable")]
+
+
+def open_world(plan: Plan, folder: Path) -> World:
+    """Return a plan's world; errors as of readers and splits."""
+    log = open_log(plan.data, folder)
+    if plan.most_users and plan.most_users < log.n_users:
+        log = log.take(log.users < plan.most_users).renumbered()
+    return cut(log, plan)
+
+
+def cut(log: EventLog, plan: Plan) -> World:
+    """Return the world of a log under a plan's setting; the queries are drawn once, the same for every seed."""
+    if plan.setting == "users":
+        split = by_user(log, 0.1, 0.2, np.random.default_rng(SPLIT_SEED), support=5)
+        found = Ageing(split, split)
+    elif plan.setting == "stale":
+        found = first_half(log)
+    else:
+        split = leave_one_out(log)
+        found = Ageing(split, split)
+    rng = np.random.default_rng(SPLIT_SEED)
+    asked = {"validation": _some(found.stale.validation, plan.validated, rng),
+             "test": _some(found.stale.test, plan.asked, rng)}  # fmt: skip
+    return World(log, replace(found.stale, **asked), replace(found.fresh, **asked))
+
+
+def _some(positions: Positions, most: int, rng: np.random.Generator) -> Positions:
+    return positions if len(positions) <= most else np.sort(rng.choice(positions, most, replace=False))
