@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from persona import signing
+from persona.demo.ranking.command import demo_recommendation
 from persona.errors import DataError, PersonaError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(bench, name="bench")
 app.add_typer(signing.keys, name="keys")
 app.add_typer(signing.sign, name="sign")
 app.command()(signing.verify)
+app.command("demo-recommendation")(demo_recommendation)
 
 Data = Annotated[
     Path | None, typer.Option(help="Folder with the data set's files. Default: the subset shipped with the package.")

@@ -111,9 +111,9 @@ def codes_of(adapter: HeadAdapter, features: EventFeatures, positions: Positions
 
 
 def fit_text_map(texts: Array, vectors: Array, bias: Array) -> TextMap:
-    """Return the ridge regression from text vectors (I + 1, D) to vectors (I + 1, w) and biases, over items with a text.
+    """Return the ridge regression from texts (I + 1, D) to vectors (I + 1, w) and biases, over items that have one.
 
-    ExportError where no item has one.
+    ExportError where none has.
     """
     told = np.flatnonzero(texts[1:].any(axis=1)) + 1
     if not len(told):
@@ -174,7 +174,7 @@ class HistoryCodes(nn.Module):
 
     def _surprise(self, items: Tensor) -> Tensor:
         """Return each event's vector less the one that the backbone expected, what came before left out: (B, S, d)."""
-        length, (vectors, bias) = self.head.length, self.head.backbone.table()  # type: ignore[operator]
+        length, (vectors, bias) = self.head.length, self.head.backbone.table()
         place = torch.arange(items.shape[1], device=items.device)
         padded = nn.functional.pad(items, (length, 0))
         windows = padded[:, place[:, None] + torch.arange(length, device=items.device)]  # (B, S, L), before each event
@@ -183,7 +183,8 @@ class HistoryCodes(nn.Module):
         seen = here.cumsum(dim=1) - here
         scores = (states @ vectors.T + without_padding(bias)).masked_fill(seen > 0, -torch.inf)
         expected = scores.softmax(dim=2) @ vectors
-        return (vectors[items] - expected) * (items > 0)[..., None]
+        surprise: Tensor = (vectors[items] - expected) * (items > 0)[..., None]
+        return surprise
 
 
 def _chosen(features: EventFeatures, positions: Positions, least: int, rng: np.random.Generator) -> Positions:

@@ -103,15 +103,21 @@ def test_newcomers_without_a_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no text map"):
         Ring(tmp_path / "bare", with_texts=False).catalogue.grown(np.ones((1, 7)))
     catalogue = Ring(tmp_path).catalogue
-    for wrong, said in ((np.zeros((1, 7)), "item 7 has no usable text"), (np.full((1, 7), np.nan), "no usable text"), (np.ones((1, 3)), "shape")):  # fmt: skip
+    absent, broken, narrow = np.zeros((1, 7)), np.full((1, 7), np.nan), np.ones((1, 3))
+    for wrong, said in ((absent, "item 7 has no usable text"), (broken, "no usable text"), (narrow, "shape")):
         with pytest.raises(DataError, match=said):
             catalogue.grown(wrong)
 
 
 @pytest.mark.parametrize(
     ("queries", "said"),
-    [(np.full((1, 7), np.nan), "not finite"), (np.ones((1, 6)), "needs"), (np.ones(7), "needs"), (np.full((1, 7), np.inf), "not finite")],
-)  # fmt: skip
+    [
+        (np.full((1, 7), np.nan), "not finite"),
+        (np.full((1, 7), np.inf), "not finite"),
+        (np.ones((1, 6)), "needs"),
+        (np.ones(7), "needs"),
+    ],
+)
 def test_queries_that_are_none(tmp_path: Path, queries: np.ndarray, said: str) -> None:
     catalogue = Ring(tmp_path).catalogue
     for ask in (catalogue.scores, lambda q: catalogue.top_k(q, 1), lambda q: catalogue.score(q, np.ones((1, 1), int))):

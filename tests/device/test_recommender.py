@@ -54,7 +54,7 @@ def test_an_edit_is_swapped_and_taken_back(ring: Ring) -> None:
     device.put(None)
     assert device.top_k([1], 2).items.tolist() == [2, 3]
     assert device.in_force.name == "base"
-    with pytest.raises(EditError, match="head.side"):
+    with pytest.raises(EditError, match=r"head\.side"):
         device.put(ring.edit(99.0))
     assert device.in_force.name == "base"
 
