@@ -125,6 +125,12 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder that `persona train` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to: device.persona and cloud.persona.")],
     prototypes: Annotated[int, typer.Option(min=1, max=65535, help="Prototypes in the bank.")] = 16,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Give devices the encoder too: they adapt without any service.")
+    ] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Turn edits down on data unlike that of training, to do no harm there.")
+    ] = False,
     task: Annotated[str | None, typer.Option(help="Task whose data calibrates the bundle. Default: the run's.")] = None,
     data: Data = None,
 ) -> None:
@@ -132,7 +138,7 @@ def export(
 
     Next: `persona serve BUNDLE`, and `persona inspect BUNDLE` to see what is in it.
     """
-    from persona.export.build import export_bundle
+    from persona.export.build import Options, export_bundle
     from persona.training.checkpoint import load_run
 
     trained = load_run(run)
@@ -140,7 +146,8 @@ def export(
     folder = data or (Path(known["data"]) if known.get("data") else None)
     world = _task(task or known.get("name", "vision"), folder)
     about = {"validation": trained.facts.get("validation"), "recipe": trained.recipe.to_json()}
-    bundle = export_bundle(trained.learner, world.training(), out, prototypes=prototypes, about=about)
+    options = Options(gate=gate or None, offline=offline)
+    bundle = export_bundle(trained.learner, world.training(), out, prototypes=prototypes, about=about, options=options)
     typer.echo(f"bundle: {out}\nfingerprint: {bundle.fingerprint}")
 
 
@@ -171,12 +178,18 @@ def serve(
 
 @app.command()
 def device(
-    service: Annotated[str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765.")],
+    service: Annotated[
+        str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765; or a bundle, to need none.")
+    ],
     out: Annotated[Path, typer.Option(help="File to write one line of JSON a window to.")],
     controls: Annotated[
         Path | None, typer.Option(help="Folder with the control rows' files, as `persona demo` writes to DIR/controls.")
     ] = None,
     index: Annotated[int, typer.Option(min=0, help="Which device to be: it decides the stream.")] = 0,
+    placement: Annotated[
+        Literal["cloud", "split", "device"] | None,
+        typer.Option(help="What goes up: samples, their sketch, or nothing. Default: what the bundle's adapter reads."),
+    ] = None,
     split: Annotated[Literal["seen", "held", "clean"], typer.Option(help="Shifts of the stream.")] = "seen",
     labels: Annotated[Literal["iid", "skew"], typer.Option(help="All classes alike, or a mix of its own.")] = "iid",
     windows_per_segment: Annotated[int, typer.Option(min=1, help="Windows until the data shifts.")] = 10,
@@ -192,13 +205,17 @@ def device(
 ) -> None:
     """Be one simulated device: fetch the bundle, stream shifting pictures, adapt, and write down what happened.
 
-    It runs the same runtime as an app would, without torch. Labels are used for scoring alone.
+    It runs the same runtime as an app would, without torch. Labels are used for scoring alone. With `--placement
+    device` nothing goes up: SERVICE is then a bundle that was exported with `--offline`.
     """
     from persona.demo.device import DevicePlan, stream_device
 
-    if (root is None) != insecure_unsigned:
+    offline = placement == "device"
+    if not offline and (root is None) != insecure_unsigned:
         raise DataError("a device wants --root FILE to check signatures by, or else --insecure-unsigned")
-    plan = DevicePlan(service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, root)
+    plan = DevicePlan(
+        service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, placement, root
+    )
     stream_device(plan)
 
 

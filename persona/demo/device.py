@@ -19,8 +19,8 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 
-from persona.bundle import Bundle
-from persona.device import DeviceModel, HttpCloud, Runtime, Status, fetch_bundle
+from persona.bundle import Bundle, read_bundle
+from persona.device import DeviceModel, HttpCloud, Options, Placement, Runtime, Status, fetch_bundle
 from persona.device.model import Weights
 from persona.edit import Array, Edit
 from persona.errors import CloudError, DataError, ExportError
@@ -62,14 +62,23 @@ class Controls:
 class Device:
     """One device's models and runtimes, fed window by window."""
 
-    def __init__(self, bundle: Bundle, controls: Controls | None, url: str, trust: Trust | Unsigned) -> None:
-        """EditError where the mean edit is for another bundle."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        controls: Controls | None,
+        url: str,
+        trust: Trust | Unsigned,
+        placement: Placement | None = None,
+    ) -> None:
+        """EditError where the mean edit is for another bundle; DataError where the placement cannot be."""
         self._controls = controls
         self._model = DeviceModel(bundle)
         self._base: Weights = self._model.weights(None)
         self._mean = None if controls is None else self._model.weights(controls.mean_edit)
-        self._clouds = HttpCloud(url, trust=trust), HttpCloud(url, trust=trust)
-        self._same, self.causal = (Runtime(bundle, cloud) for cloud in self._clouds)
+        offline = placement == "device"
+        self._clouds = () if offline else (HttpCloud(url, trust=trust), HttpCloud(url, trust=trust))
+        options = Options(placement=placement)
+        self._same, self.causal = (Runtime(bundle, c, options=options) for c in self._clouds or (None, None))
 
     def meet(self, window: Window) -> dict[str, Any]:
         """Predict one window in every way and return its record."""
@@ -100,7 +109,10 @@ class Device:
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What one device process is to do: its service, its files, its stream; None for `root` turns signatures off."""
+    """What one device process is to do: its service (or a bundle, for none), its files, its stream, its placement.
+
+    None for `root` turns signatures off.
+    """
 
     service: str
     out: Path
@@ -112,6 +124,7 @@ class DevicePlan:
     pause_s: float = 0.0
     data: Path | None = None
     seed: int = 0
+    placement: Placement | None = None
     root: Path | None = None
 
     def to_json(self) -> str:
@@ -131,12 +144,13 @@ def stream_device(plan: DevicePlan) -> None:
     shape = StreamShape(windows_per_segment=plan.windows_per_segment, labels=plan.labels)
     images = load_test_images(plan.data)
     stream = make_streams(images, plan.split, plan.index + 1, plan.seed, shape)[plan.index]
+    offline = plan.placement == "device"
     trust = Unsigned() if plan.root is None else Trust.from_root(read_metadata(plan.root.parent, plan.root.name))
-    bundle = fetch_bundle(plan.service, trust=trust)
+    bundle = read_bundle(Path(plan.service)) if offline else fetch_bundle(plan.service, trust=trust)
     if bundle is None:  # said only to who names a bundle that it has
         raise CloudError(f"{plan.service} offers no bundle")
     controls = None if plan.controls is None else Controls.read(plan.controls)
-    device = Device(bundle, controls, plan.service, trust)
+    device = Device(bundle, controls, plan.service, trust, plan.placement)
     write_lines(run_device(device, stream, plan.pause_s), plan.out)
 
 
