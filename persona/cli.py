@@ -43,7 +43,10 @@ Data = Annotated[
 Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one of your own.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
-
+RecommendationResults = Annotated[
+    Path, typer.Option(help="Folder with stored results of recommendation: a folder for each data set and setting.")
+]
+RECOMMENDATION = Path("benchmarks/results/recommendation")
 
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
@@ -254,13 +257,16 @@ def bench_device(
 
 
 @bench.command("verdict")
-def bench_verdict(results: Results = Path("benchmarks/results/vision")) -> None:
+def bench_verdict(
+    results: Results = Path("benchmarks/results/vision"), recommendation: RecommendationResults = RECOMMENDATION
+) -> None:
     """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
-    from persona.bench.verdict import all_met
-    from persona.bench.vision.verdict import verdict_report
+    from persona.bench.recommendation.judges import recommendation_verdicts
+    from persona.bench.verdict import all_met, table_of
+    from persona.bench.vision.verdict import stored_verdicts
 
-    found, table = verdict_report(results)
-    _show(table)
+    found = [*stored_verdicts(results), *recommendation_verdicts(recommendation)]
+    _show(table_of(found))
     if not all_met(found):
         raise typer.Exit(1)
 
@@ -274,12 +280,22 @@ def bench_page(
     notes: Annotated[Path, typer.Option(help="Text on what was tried, taken in as it is where it exists.")] = Path(
         "benchmarks/vision/notes.md"
     ),
+    recommendation: RecommendationResults = RECOMMENDATION,
 ) -> None:
-    """Write the benchmark's page and its plots from stored results, and from nothing else."""
+    """Write the benchmarks' pages and their plots from stored results, and from nothing else.
+
+    Where there are results of recommendation, their page stands beside OUT, as NAME-recommendation.
+    """
     from persona.bench.vision.page import write_page
 
     write_page(results, out, notes)
     typer.echo(f"page: {out}")
+    if any(recommendation.glob("*/*/seed-*.json")):
+        from persona.bench.recommendation.page import write_page as write_recommendation
+
+        beside = out.with_name(f"{out.stem}-recommendation{out.suffix}")
+        write_recommendation(recommendation, beside, notes.parent.parent / "recommendation" / notes.name)
+        typer.echo(f"page: {beside}")
 
 
 @bench.command("vision")
@@ -313,6 +329,31 @@ def bench_vision(
     from persona.bench.vision.command import Wanted, run_vision
 
     run_vision(Wanted(data, folder, backbone, setting, row, small, quick, ablations), results, nets, workers)
+
+
+@bench.command("recommendation")
+def bench_recommendation(
+    folder: Annotated[Path, typer.Option(help="Folder of the data set, one that holds it, or a file.")],
+    data: Annotated[str, typer.Option(help="ml-100k, ml-1m, amazon_beauty, …, or module:callable.")] = "ml-100k",
+    setting: Annotated[
+        Literal["users", "stale", "leave-one-out"],
+        typer.Option(help="Users unseen in training, late queries of a base that is stale, or last events."),
+    ] = "users",
+    row: Annotated[list[str] | None, typer.Option(help="Rows to run; repeat. Default: the setting's.")] = None,
+    seeds: Annotated[int, typer.Option(min=0, help="Training seeds; 0: three.")] = 0,
+    results: RecommendationResults = RECOMMENDATION,
+    nets: Annotated[Path, typer.Option(help="Folder of trained bases; what is there is not trained again.")] = Path(
+        "runs/bench-recommendation"
+    ),
+    quick: Annotated[bool, typer.Option(help="A minute or two: it shows that everything runs, no more.")] = False,
+) -> None:
+    """Run every row of recommendation on the same queries: counters, bases, a broadcast, personal edits, peers.
+
+    Cut off, it goes on where it was. Next: `persona bench page`, and `persona bench verdict` for the targets.
+    """
+    from persona.bench.recommendation.command import Wanted, run_recommendation
+
+    run_recommendation(Wanted(data, folder, setting, row, seeds, quick), results, nets)
 
 
 @app.command()

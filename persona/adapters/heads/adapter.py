@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from persona.adapters.heads.history import History
 from persona.adapters.heads.readers import Reader
 
 
+@runtime_checkable
 class HeadEditor(Protocol):
     """A module that makes an edit of a head for each of some targets, out of up to `reach` events before it."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,14 @@ WEIGHT, SCALE = "head.weight", "head.scale"
 WIDEST = 3.0  # what no generated entry passes, as in `persona.backbones.edited`
 
 
+@runtime_checkable
 class Form(Protocol):
     """What is generated, and what becomes of it."""
 
-    spec: ModelSpec
+    @property
+    def spec(self) -> ModelSpec:
+        """The tensors that are generated."""
+        ...
 
     def query(self, states: Tensor, deltas: Mapping[str, Tensor]) -> Tensor:
         """Return queries (B, d + side) of states (B, d) under one set of generated tensors each."""
@@ -42,7 +46,12 @@ class EditForm(nn.Module):
         self.head = head
         layer = head.spec.layers[0]
         kept = tuple(tensor for tensor in layer.tensors if tensor.name in names)
-        self.spec = ModelSpec((LayerSpec(layer.name, layer.kind, kept),))
+        self._spec = ModelSpec((LayerSpec(layer.name, layer.kind, kept),))
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The tensors of the head's own edit that are generated."""
+        return self._spec
 
     def query(self, states: Tensor, deltas: Mapping[str, Tensor]) -> Tensor:
         """Return the edited head's queries."""
@@ -93,7 +102,12 @@ class ApgForm(nn.Module):
         self.head = head
         self.up = nn.Parameter(nn.init.orthogonal_(torch.empty(head.d, rank)))
         self.down = nn.Parameter(nn.init.orthogonal_(torch.empty(rank, head.d)))
-        self.spec = _spec(head_weight=(rank, rank), head_shift=(head.d,))
+        self.rank = rank
+
+    @property
+    def spec(self) -> ModelSpec:
+        """A small square matrix and a shift."""
+        return _spec(head_weight=(self.rank, self.rank), head_shift=(self.head.d,))
 
     def query(self, states: Tensor, deltas: Mapping[str, Tensor]) -> Tensor:
         """Return queries of ``s + U S V s + shift``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from persona.adapters.heads.history import AGES, History
 
-
 _NEARNESS = 5  # functions of distance and age
 
 
+@runtime_checkable
 class Reader(Protocol):
     """A module that makes a context (B, K, width) of a history; `reach` is how many events it reads."""
 

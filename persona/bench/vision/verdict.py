@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from rich.table import Table
-
-from persona.bench.verdict import Verdict, table_of
+from persona.bench.verdict import Verdict
 from persona.bench.vision import judges
 from persona.bench.vision.intervals import mean_interval
 from persona.bench.vision.judges import Figures, Judge, Judged, Missing
@@ -24,14 +22,12 @@ Target = tuple[str, str, Judge]  # number, what is asked, how it is judged
 DELAYS = tuple(f"{OURS_ROW}-delay-{delay}" for delay in (2, 3, 5))
 
 
-def verdict_report(results: Path) -> tuple[list[Verdict], Table]:
-    """Return every target's verdict and a table of them; where nothing is stored, all are not measured.
+def stored_verdicts(results: Path) -> list[Verdict]:
+    """Return every target's verdict; where nothing is stored, all are not measured.
 
     DataError where a stored file is damaged.
     """
-    stored = load_results(results) if any(results.glob("*/*/*.json")) else {}
-    found = verdicts(stored)
-    return found, table_of(found)
+    return verdicts(load_results(results) if any(results.glob("*/*/*.json")) else {})
 
 
 def verdicts(stored: Mapping[str, Stored]) -> list[Verdict]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from persona.bench.verdict import Verdict, all_met
+from persona.bench.verdict import Verdict, all_met, table_of
 from persona.bench.vision.results import load_results
 from persona.bench.vision.roles import OURS_ROW, PACS, PRIMARY
 from persona.bench.vision.store import Unit, write_costs
-from persona.bench.vision.verdict import verdict_report, verdicts
+from persona.bench.vision.verdict import stored_verdicts, verdicts
 from persona.errors import DataError
 from tests.bench.vision.storing import grid, store, store_everything
 
@@ -48,10 +48,10 @@ def test_thirty_points_everywhere_meet_every_target(everything: Path) -> None:
 
 
 def test_nothing_stored_is_nothing_measured(tmp_path: Path) -> None:
-    found, table = verdict_report(tmp_path)
+    found = stored_verdicts(tmp_path)
     assert {verdict.target for verdict in found} == ALL
     assert {verdict.outcome for verdict in found} == {"not measured"}
-    assert table.row_count == len(found)
+    assert table_of(found).row_count == len(found)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
     store(tmp_path / PRIMARY, "clean", {OURS_ROW: 16})
     Unit(0, 11, "clean").path(tmp_path / PRIMARY).write_text("{")
     with pytest.raises(DataError, match="damaged"):
-        verdict_report(tmp_path)
+        stored_verdicts(tmp_path)
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -1,0 +1,96 @@
+"""Stored files → cells: of one plan, every row's figures by query, over the seeds it was run with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from persona.bench.recommendation.store import read_seed, unpack_floats, unpack_ranks, unpack_whole
+from persona.errors import DataError
+from persona.tasks.recommendation.metrics import gains, hits
+
+Floats = npt.NDArray[np.float64]
+Chosen = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One row: ranks (S, Q) of the queries with each seed, and losses (S, Q) or None."""
+
+    ranks: Floats
+    losses: Floats | None
+    seeds: tuple[int, ...]
+
+    def ndcg(self) -> Floats:
+        """Return NDCG@10 of each query with each seed (S, Q)."""
+        return gains(self.ranks, 10)
+
+    def hit(self) -> Floats:
+        """Return whether each query's target is among the first ten (S, Q)."""
+        return hits(self.ranks, 10)
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Everything of one plan: rows by name, whom each query (Q,) is about, segments by name, and the circumstances."""
+
+    name: str
+    cells: Mapping[str, Cell]
+    users: npt.NDArray[np.int64]
+    segments: Mapping[str, Chosen]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_results(root: Path) -> dict[str, Stored]:
+    """Return what lies under ROOT/<data>/<setting>, empty where nothing does; DataError for damaged files."""
+    found = {}
+    for folder in sorted({path.parent for path in root.glob("*/*/seed-*.json")}):
+        name = f"{folder.parent.name}/{folder.name}"
+        found[name] = _stored(name, [read_seed(path) for path in sorted(folder.glob("seed-*.json"))])
+    return found
+
+
+def segments_of(queries: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, Chosen]:
+    """Return which queries (Q,) belong to which segment: history, the item's frequency in training, new users."""
+    history, frequency = queries["history"], queries["frequency"]
+    low, high = np.quantile(frequency, (1 / 3, 2 / 3))
+    found = {
+        "history < 10": history < 10,
+        "history 10–49": (history >= 10) & (history < 50),
+        "history ≥ 50": history >= 50,
+        f"items seen ≤ {low:.0f} times": frequency <= low,
+        "items in between": (frequency > low) & (frequency <= high),
+        f"items seen > {high:.0f} times": frequency > high,
+        "new users": queries["known"] == 0,
+        "known users": queries["known"] > 0,
+    }
+    return {name: chosen for name, chosen in found.items() if chosen.any()}
+
+
+def _stored(name: str, contents: list[dict[str, Any]]) -> Stored:
+    first = contents[0]
+    for content in contents[1:]:
+        if content["queries"] != first["queries"] or content["plan"] != first["plan"]:
+            raise DataError(f"seeds of {name} were run with other plans or queries; delete those that are out of date")
+    try:
+        queries = {key: unpack_whole(text) for key, text in first["queries"].items()}
+        cells = {row: _cell(row, contents) for row in dict.fromkeys(r for c in contents for r in c["rows"])}
+        users = queries["user"]
+        facts = {key: first[key] for key in ("plan", "world", "machine", "versions")}
+        commits = sorted({content["commit"] for content in contents})
+        return Stored(name, cells, users, segments_of(queries), {**facts, "commits": commits})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"results of {name} are damaged ({error!r}); delete the files, and run again") from error
+
+
+def _cell(row: str, contents: list[dict[str, Any]]) -> Cell:
+    having = [content for content in contents if row in content["rows"]]
+    ranks = np.stack([unpack_ranks(content["rows"][row]["ranks"]) for content in having])
+    texts = [content["rows"][row]["losses"] for content in having]
+    losses = None if None in texts else np.stack([unpack_floats(text) for text in texts])
+    return Cell(ranks, losses, tuple(int(content["seed"]) for content in having))
