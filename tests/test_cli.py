@@ -31,6 +31,7 @@ VERBS = [
     ["demo"],
     ["bench"],
     ["bench", "device"],
+    ["bench", "recommendation"],
 ]
 
 

@@ -148,8 +148,8 @@ class RankingRuntime:
         loss = self._surprise(candidate, known) - self._surprise(base, known)
         if not loss <= TRIAL_MARGIN:  # True for NaN
             raise EditError(
-                f"{candidate.name} foretells the user's last events worse than the base does, by {loss:.2f} nats; it is "
-                "not used"
+                f"{candidate.name} foretells the user's last events worse than the base does, by {loss:.2f} nats; it "
+                "is not used"
             )
 
     def _surprise(self, under: InForce, known: Items) -> float:

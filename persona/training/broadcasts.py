@@ -105,7 +105,8 @@ def train_broadcast(
                 descend(_loss(head, change(statistics), features, chosen), step, optimizer, rate)
     change.load_state_dict(kept)
     with torch.no_grad():
-        return change(whole)
+        made: Broadcast = change(whole)
+    return made
 
 
 def in_time(features: EventFeatures, positions: Positions) -> Positions:

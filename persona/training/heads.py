@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ def train_editor(
     asked = _some(validation, config)
     chunks = Chunks(features, train, editor.reach)
     matrices, rest = ([p for p in both.parameters() if p.requires_grad and (p.ndim > 1) == w] for w in (True, False))
-    groups = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
     total = config.epochs * chunks.count(config.chunks)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total), 0.1 * config.learning_rate)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from persona.service.encoder import Encoder
 
 from persona.adapters.heads.adapter import HeadAdapter
 from persona.adapters.heads.forms import EditForm
@@ -19,7 +20,6 @@ from persona.device import Catalogue, DeviceModel, Recommender
 from persona.errors import ExportError
 from persona.export.ranking import RankingOptions, codes_of, export_ranking, fit_text_map
 from persona.item_vectors import read_items
-from persona.service.encoder import Encoder
 from persona.tasks.recommendation.synthetic import WorldShape, make_world
 from persona.training.event_features import EventFeatures
 from persona.wire import AdaptRequest

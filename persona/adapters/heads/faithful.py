@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from persona.adapters.heads.forms import Form
 from persona.adapters.heads.history import History
 from persona.adapters.heads.readers import RecurrentReader
 from persona.adapters.transfer import StackedTransfer
@@ -52,7 +53,8 @@ class FaithfulEditor(nn.Module):
 
     def __init__(self, head: EditedHead, vectors: Tensor, code: int = 32) -> None:
         super().__init__()
-        self.form, self.reach = LayersForm(head), head.length
+        self.form: Form = LayersForm(head)
+        self.reach = head.length
         self.reader = RecurrentReader(vectors, head.length)
         self.transfer = StackedTransfer(self.form.spec, self.reader.width, code)
         sizes = [sum(t.size for t in layer.tensors) for layer in self.form.spec.layers]

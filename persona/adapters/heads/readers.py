@@ -33,6 +33,8 @@ class PoolingReader(nn.Module):
     age. `vectors` (I + 1, d) and `texts` (I + 1, D) or None are the start and the fixed part of what is read.
     """
 
+    texts: Tensor | None
+
     def __init__(
         self, vectors: Tensor, texts: Tensor | None = None, reach: int = 200, heads: int = 8, dropout: float = 0.3
     ) -> None:
@@ -53,7 +55,7 @@ class PoolingReader(nn.Module):
         """Return contexts (B, K, width); of an empty history the same for everybody."""
         counts = history.counts(self.reach)
         event = self.items(history.items)
-        if self.of_text is not None:
+        if self.of_text is not None and self.texts is not None:
             event = event + self.of_text(self.texts[history.items])
         event = self.drop(self.norm(torch.cat([event, history.surprise], dim=2)))
         logits = self.ask(event)[:, None] + self._nearness(history) @ self.near

@@ -48,9 +48,9 @@ class Plan:
     setting: Setting = "users"
     seeds: tuple[int, ...] = (0, 1, 2)
     sizes: Sizes = field(default_factory=Sizes)
-    asked: int = 8000
-    validated: int = 4000
-    epochs: int = 5
+    asked: int = 6000
+    validated: int = 2000
+    epochs: int = 3
     broadcast_steps: int = 300
     most_users: int = 0
 

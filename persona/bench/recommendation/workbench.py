@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -110,7 +109,7 @@ class Workbench:
         split = (self.learnt_from(), self.world.base.validation)
         config = HeadConfig(epochs or self.plan.epochs, validated=self.plan.validated, seed=self.seed)
         change = self.early_broadcast if self.ageing and level else None
-        train_editor(head, cast("HeadEditor", editor), self.features, split, config, change)
+        train_editor(head, editor, self.features, split, config, change)
         return head, editor
 
     def change(self, *, vectors: bool = True) -> tuple[BroadcastMap, Broadcast]:
@@ -134,5 +133,7 @@ class Workbench:
     def early_broadcast(self) -> Broadcast:
         """The same map's broadcast of the earlier part of the period, whose targets are not those of the editor."""
         early = early_part(self.world.recent, SHARE_BEFORE)[0]
+        statistics = period_statistics(self.head(), self.features, early, self.world.base.train)
         with torch.no_grad():
-            return self._broadcast[0](period_statistics(self.head(), self.features, early, self.world.base.train))
+            made: Broadcast = self._broadcast[0](statistics)
+        return made

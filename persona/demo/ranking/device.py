@@ -57,11 +57,12 @@ def _stream(
     user: UserPlan, recommender: Recommender, runtime: RankingRuntime, stale: Catalogue, every: int
 ) -> Iterator[dict[str, Any]]:
     """Yield a record a query, and one of the user at the end."""
-    history = np.asarray(user.items, np.int64)
+    history, asked = np.asarray(user.items, np.int64), -every
     for place, (item, time_s) in enumerate(zip(user.items, user.times, strict=True)):
         if place >= user.start:
-            if (place - user.start) % every == 0:
+            if place >= recommender.bundle.support[0] and place - asked >= every:
                 runtime.adapt(time_s)
+                asked = place
             rows = _rows(recommender, stale)
             yield {"user": user.user, "events": place, **_ranks(recommender, rows, history[:place], item)}
         if place in user.shown:

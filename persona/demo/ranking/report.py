@@ -120,7 +120,7 @@ def _costs(results: Results) -> list[str]:
             f"{results['requests']:,} requests, {results['bytes_up']:,.0f} bytes up each, "
             f"{results['bytes_down']:,.0f} bytes down each; signatures add 8 and 64."
         ),
-        f"{results['refused']:,} refused or without enough events. Last reasons by user, # for digits: {refused}.",
+        f"{results['refused']:,} refused. Last reasons by user, # for digits: {refused}.",
         (
             f"Device's half {bundle['device_bytes']:,} bytes, item vectors {bundle['items_bytes']:,}, "
             f"cloud's half {bundle['cloud_bytes']:,}; an edit has {bundle['edit']:,} numbers."
@@ -151,8 +151,8 @@ def _method(results: Results) -> list[str]:
         "Ranks are among the whole catalogue, without what the user met before; ties count half.",
         "Users with the most events in the last tenth, up to a limit: not a fair draw of all.",
         (
-            f"A device asks before its first query and every {results['every']} events, and refuses an edit that "
-            "foretells the user's last events worse than the base does."
+            f"A device asks as soon as it has events enough, then every {results['every']} events, and refuses an edit "
+            "that foretells the user's last events worse than the base does."
         ),
         f"Seconds: {seconds}. Seed {results['seed']}.",
         "Versions: " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()) + ".",
