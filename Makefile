@@ -1,5 +1,5 @@
 # Each target is one script; ARGS goes to it, as in: make test ARGS="-k wire"
-.PHONY: setup check test demo bench
+.PHONY: setup check test demo demo-recommendation bench
 
 setup:
 	@scripts/setup $(ARGS)
@@ -12,6 +12,10 @@ test:
 
 demo:
 	@scripts/demo $(ARGS) $(DEMO_ARGS)
+
+# Recommendation on MovieLens-100K, which it fetches: about ten minutes
+demo-recommendation:
+	@scripts/demo-recommendation $(ARGS)
 
 bench:
 	@scripts/bench $(ARGS)

@@ -25,6 +25,7 @@ from persona.files import write_together
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
 from persona.prior import PriorNet
+from persona.ranking import EVENT_SHAPE, RankingSpec
 from persona.renorm import Renorm, RenormLayer
 from persona.sketch import SketchSpec
 from persona.spec import ModelSpec
@@ -54,6 +55,7 @@ class Bundle:
     What a device may do by itself beside that, None where it does not: `renorm` settles statistics of its own samples
     into every edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits,
     `tether` refuses answers that lie too far from its own map's, `encoder` is the adapter itself (see `CloudHalf`).
+    `ranking` is there where the graph gives queries for a catalogue of items rather than logits.
     """
 
     graph: bytes
@@ -71,6 +73,7 @@ class Bundle:
     prior: PriorNet | None = None
     tether: Tether | None = None
     encoder: bytes | None = None
+    ranking: RankingSpec | None = None
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -98,10 +101,10 @@ class Bundle:
                 f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}, "
                 f"and least and most samples from 1 to {SUPPORT_LIMIT}"
             )
-        sent = 64 + 4 * self.support[1] * math.prod(self.input_shape)
+        sent = 64 + 4 * self.support[1] * math.prod(self.sample_shape)
         if self.context == "samples" and sent > REQUEST_LIMIT_BYTES:
             raise BundleError(
-                f"a request of {self.support[1]} samples of shape {self.input_shape} would take {sent:,} bytes, "
+                f"a request of {self.support[1]} samples of shape {self.sample_shape} would take {sent:,} bytes, "
                 f"the limit is {REQUEST_LIMIT_BYTES:,}; train with fewer support samples, or with an adapter that "
                 "reads sketches"
             )
@@ -133,11 +136,21 @@ class Bundle:
                     f"a bundle's tether measures codes of width {width} and has default {default}; its bank has "
                     f"{len(self.bank)} codes of width {self.bank.map_bias.size}"
                 )
+        if self.ranking is not None and (len(self.input_shape) != 1 or self.context != "samples"):
+            raise BundleError(
+                f"a bundle that ranks items reads {self.context} and windows of shape {self.input_shape}; "
+                "wanted samples, which are events, and windows of shape (L,)"
+            )
 
     @property
     def spec(self) -> ModelSpec:
         """The editable tensors."""
         return self.decoder.spec
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """What one sample of a request looks like: the graph's input, or an event where items are ranked."""
+        return self.input_shape if self.ranking is None else EVENT_SHAPE
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""
@@ -151,6 +164,7 @@ class Bundle:
             "context": self.context,
             "support": list(self.support),
             "about": dict(self.about),
+            **({} if self.ranking is None else {"ranking": self.ranking.to_json()}),
         }
         return pack("device", facts, self._arrays())
 
@@ -206,6 +220,7 @@ class Bundle:
             context=str(facts["context"]),
             support=(low, high),
             about=dict(facts["about"]),
+            ranking=RankingSpec.from_json(facts["ranking"]) if "ranking" in facts else None,
             **_optional_parts(sketch, arrays),
             encoder=arrays["encoder.onnx"].tobytes() if "encoder.onnx" in arrays else None,
             fingerprint=fingerprint,

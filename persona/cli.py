@@ -18,6 +18,7 @@ import typer
 
 from persona import signing
 from persona.bench.recommendation import verb as recommendation
+from persona.demo import command
 from persona.errors import DataError, PersonaError
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ app.add_typer(signing.keys, name="keys")
 app.add_typer(signing.sign, name="sign")
 app.command()(signing.verify)
 bench.command("recommendation")(recommendation.bench_recommendation)
+app.command()(command.demo)
+app.command("demo-recommendation")(command.demo_recommendation)
 
 Data = Annotated[
     Path | None, typer.Option(help="Folder with the data set's files. Default: the subset shipped with the package.")
@@ -375,34 +378,6 @@ def fetch(
     from persona.tasks.recommendation.fetch import ARCHIVES, fetch
 
     _show(*(str(path) for path in fetch(ARCHIVES[name], out)))
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for report.html, results.json, the bundle and the logs.")] = Path(
-        "demo-out"
-    ),
-    data: Data = None,
-    devices: Annotated[int, typer.Option(min=8, max=64, help="Shifting devices, each a process.")] = 8,
-    kill_service: Annotated[
-        bool, typer.Option(help="Kill the service in the middle of the stream, and restart it.")
-    ] = False,
-    quick: Annotated[
-        bool, typer.Option(help="Train so briefly that the figures mean little: to see that it runs.")
-    ] = False,
-    seed: Seed = 0,
-) -> None:
-    """The main job end to end: train, export, serve, and stream shifting pictures through devices that adapt.
-
-    Ends with a table, `report.html` and `results.json`. About four minutes on two cores.
-    """
-    from persona.demo.job import run_demo
-
-    results = run_demo(out, data, devices, kill_service, quick=quick, seed=seed)
-    from persona.demo.report import summary_table
-
-    _show(summary_table(results))
-    typer.echo(f"report: {out / 'report.html'}\nresults: {out / 'results.json'}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,17 @@ from persona.errors import BundleError, BundleVersionError
 FORMAT = 1
 SIZE_LIMIT_BYTES = 512 << 20
 
+HEADER_LIMIT_BYTES = 16 << 20
+
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Sliceable(Protocol):
+    """Bytes, or a file that is mapped: slices of either are bytes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: slice, /) -> bytes: ...
 
 
 def pack(kind: str, facts: Mapping[str, Any], arrays: Arrays) -> bytes:
@@ -47,32 +57,42 @@ def unpack(kind: str, data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArra
     """
     if len(data) > SIZE_LIMIT_BYTES:
         raise BundleError(f"a bundle is {len(data):,} bytes; the limit is {SIZE_LIMIT_BYTES:,}")
-    text = _manifest_text(data)
-    manifest = _parse(text)
-    _check_format(manifest.get("format"))
-    if manifest.get("kind") != kind:
-        found = manifest.get("kind")
-        raise BundleError(f"this file is a {found!r} bundle; wanted a {kind!r} one: give the other file")
+    text = manifest_text(header_of(data))
+    manifest = checked_manifest(kind, text)
     try:
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise BundleError(
             f"a bundle of {len(data):,} bytes is truncated or damaged ({error}); fetch it again"
         ) from error
-    _check_hashes(manifest.get("sha256"), arrays)
+    check_hashes(manifest.get("sha256"), arrays)
     return manifest, arrays, hashlib.sha256(text.encode()).hexdigest()
 
 
-def _manifest_text(data: bytes) -> str:
-    """Return the manifest as it stands in the safetensors header (8 bytes of length, then JSON)."""
+def header_of(data: Sliceable) -> dict[str, Any]:
+    """Return the safetensors header (8 bytes of length, then JSON) of bytes, or of a mapped file."""
     length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > len(data) - 8:
+    if len(data) < 8 or length > len(data) - 8 or length > HEADER_LIMIT_BYTES:
         raise BundleError(f"{len(data):,} bytes are not a bundle, or one cut short in its header; fetch it again")
-    header = _parse(data[8 : 8 + length].decode("utf-8", "replace"))
+    return _parse(data[8 : 8 + length].decode("utf-8", "replace"))
+
+
+def manifest_text(header: Mapping[str, Any]) -> str:
+    """Return the manifest as it stands in a header."""
     metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("manifest"), str):
         raise BundleError("a safetensors file without a manifest is not a bundle; `persona export` writes bundles")
     return str(metadata["manifest"])
+
+
+def checked_manifest(kind: str, text: str) -> dict[str, Any]:
+    """Return a manifest; BundleError where it is of another kind, BundleVersionError where it is of a newer format."""
+    manifest = _parse(text)
+    _check_format(manifest.get("format"))
+    if manifest.get("kind") != kind:
+        found = manifest.get("kind")
+        raise BundleError(f"this file is a {found!r} bundle; wanted a {kind!r} one: give the other file")
+    return manifest
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -104,7 +124,8 @@ def _check_format(found: Any) -> None:
         raise BundleVersionError(f"a bundle has format {found}, this release reads up to {FORMAT}; update persona-edge")
 
 
-def _check_hashes(hashes: Any, arrays: Arrays) -> None:
+def check_hashes(hashes: Any, arrays: Arrays) -> None:
+    """Raise BundleError where a manifest's hashes are not those of the arrays."""
     if not isinstance(hashes, dict) or hashes.keys() != arrays.keys():
         raise BundleError(
             "a bundle's manifest does not list the arrays that it holds; the file was altered: fetch it again"
@@ -117,8 +138,9 @@ def _check_hashes(hashes: Any, arrays: Arrays) -> None:
 
 
 def _sha256(array: npt.NDArray[Any]) -> str:
-    head = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(head + array.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # in place: it may be a mapped file
+    return digest.hexdigest()
 
 
 def _canonical(value: Any) -> str:

@@ -36,7 +36,7 @@ Accepted = Array | Samples
 class Encoder:
     """One onnxruntime session over the encoder graph of a bundle.
 
-    Inputs of the graph: ``features`` (B, F), or ``samples`` (B, S, *input_shape) and ``mask`` (B, S); output
+    Inputs of the graph: ``features`` (B, F), or ``samples`` (B, S, *sample_shape) and ``mask`` (B, S); output
     ``codes`` (B, n, d); all float32. Where it reads features, samples are welcome too: the bundle's own graph makes
     features of them. BundleError where it has others, or mixes the requests of a batch.
     """
@@ -46,8 +46,9 @@ class Encoder:
         self._context = bundle.context
         self._longest = bundle.support[1]
         self._code_shape = bundle.decoder.code_shape
-        self._row = (bundle.sketch.n_features,) if bundle.context == "sketch" else bundle.input_shape
-        self._input_shape = bundle.input_shape
+        self._row = (bundle.sketch.n_features,) if bundle.context == "sketch" else bundle.sample_shape
+        self._sample_shape = bundle.sample_shape
+        self._ranking = bundle.ranking
         self._base_pass = BasePass(bundle) if bundle.context == "sketch" else None
         self._session = open_session(cloud.encoder, "cloud bundle's encoder")
         wanted: dict[str, tuple[int | None, ...]] = {"features": (None, *self._row)}
@@ -60,7 +61,7 @@ class Encoder:
     @property
     def largest_bytes(self) -> int:
         """Bytes of the largest request that `accept` lets through, in float32."""
-        return 4 * max(math.prod(self._row), self._longest * math.prod(self._input_shape))
+        return 4 * max(math.prod(self._row), self._longest * math.prod(self._sample_shape))
 
     def accept(self, request: AdaptRequest) -> Accepted:
         """Return a request's values as float32, ready for `codes`.
@@ -114,13 +115,15 @@ class Encoder:
             raise UnusableRequest(f"a sketch has features beyond ±{FEATURE_LIMIT:g}; clip them as devices do")
 
     def _check_samples(self, samples: Array, count: int) -> None:
-        if samples.shape[1:] != self._input_shape or len(samples) > self._longest:
+        if samples.shape[1:] != self._sample_shape or len(samples) > self._longest:
             raise UnusableRequest(
                 f"a request's samples have shape {samples.shape}; "
-                f"this bundle needs {('S', *self._input_shape)} with S up to {self._longest}"
+                f"this bundle needs {('S', *self._sample_shape)} with S up to {self._longest}"
             )
         if len(samples) != count:
             raise UnusableRequest(f"a request brings {len(samples)} samples and counts {count}; say one number")
+        if self._ranking is not None:
+            self._ranking.check_events(samples)
 
     def _check_independence(self) -> None:
         """Encode two made-up requests together and apart; BundleError where that makes a difference."""

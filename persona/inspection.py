@@ -98,6 +98,8 @@ def _parts(bundle: Bundle) -> dict[str, Any]:
     if bundle.prior is not None:
         arrays = bundle.prior.arrays
         parts["prior"] = {"hidden": arrays["b1"].size, "parameters": sum(array.size for array in arrays.values())}
+    if bundle.ranking is not None:
+        parts["ranking"] = bundle.ranking.to_json()
     if bundle.tether is not None:
         parts["tether"] = {name: vars(getattr(bundle.tether, name)) for name in ("usual", "most")}
         parts["tether"]["default"] = bundle.tether.default
@@ -119,6 +121,10 @@ def _parts_tables(parts: Mapping[str, Any]) -> list[Table]:
     if "prior" in parts:
         prior = parts["prior"]
         table.add_row("prior", f"a bias a class, {prior['hidden']} hidden units, {prior['parameters']:,} parameters")
+    if "ranking" in parts:
+        ranking = parts["ranking"]
+        said = f"{ranking['items']:,} items by {ranking['width']} numbers, file {ranking['fingerprint'][:12]}"
+        table.add_row("ranking", said)
     if "tether" in parts:
         most = parts["tether"]["most"]
         said = f"answers up to {most['code']:.3g} from its own map's, that change {most['flips']:.0%} at most"

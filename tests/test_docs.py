@@ -45,7 +45,7 @@ def test_every_verb_of_the_readme_exists() -> None:
     from persona.cli import app
 
     verbs = set(get_command(app).commands)  # type: ignore[attr-defined]
-    named = set(re.findall(r"`persona (\w+)", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"`persona ([\w-]+)", (ROOT / "README.md").read_text()))
     assert named == verbs, "the README's command line and the real one differ"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from persona.inspection import facts_of, tables_of
+from tests.ranked import Ring
 from tests.tiny_bundles import tiny_bundle
 from tests.tiny_chain import STRENGTHS, chain_bundle
 from tests.tiny_parts import parts_bundle
@@ -60,3 +62,9 @@ def test_a_layers_name_is_shown_as_it_is() -> None:
     facts = facts_of(parts_bundle())
     facts["parts"]["renorm"][0]["name"] = "[bold]norm[/bold]"
     assert "renorm [bold]norm[/bold]" in shown(facts)
+
+
+def test_a_bundle_that_ranks_says_what(tmp_path: Path) -> None:
+    facts = facts_of(Ring(tmp_path).bundle)
+    assert facts["parts"]["ranking"]["items"] == 6
+    assert "6 items by 7 numbers" in shown(facts)

@@ -23,17 +23,20 @@ from persona.device.policies import (
     Standard,
     fit_detector,
 )
+from persona.device.ranking import Catalogue
+from persona.device.ranking_runtime import RankingRuntime
+from persona.device.recommender import Ranked, Recommender
 from persona.device.runtime import Runtime
 from persona.device.status import ApplyTime, Status
 from persona.device.store import Store
 
 if TYPE_CHECKING:
-    from persona.device.cloud import Cloud, HttpCloud, fetch_bundle
+    from persona.device.cloud import Cloud, HttpCloud, fetch_bundle, fetch_items
     from persona.device.trusting import kept_trust
     from persona.trust import Trust, Unsigned
 
 _LATER = {
-    **dict.fromkeys(("Cloud", "HttpCloud", "fetch_bundle"), "persona.device.cloud"),
+    **dict.fromkeys(("Cloud", "HttpCloud", "fetch_bundle", "fetch_items"), "persona.device.cloud"),
     **dict.fromkeys(("Trust", "Unsigned"), "persona.trust"),
     "kept_trust": "persona.device.trusting",
 }
@@ -41,6 +44,7 @@ _LATER = {
 __all__ = [
     "ApplyTime",
     "Backoff",
+    "Catalogue",
     "Cloud",
     "DeviceModel",
     "EveryN",
@@ -55,6 +59,9 @@ __all__ = [
     "Pace",
     "Placement",
     "Policy",
+    "Ranked",
+    "RankingRuntime",
+    "Recommender",
     "Runtime",
     "Standard",
     "Status",
@@ -63,6 +70,7 @@ __all__ = [
     "Unsigned",
     "Weights",
     "fetch_bundle",
+    "fetch_items",
     "fit_detector",
     "kept_trust",
 ]

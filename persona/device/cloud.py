@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
+from pathlib import Path
 from typing import Protocol
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -20,7 +21,9 @@ from urllib3.util import parse_url
 
 from persona.bundle import Bundle
 from persona.container import SIZE_LIMIT_BYTES
-from persona.errors import CloudError, FingerprintMismatch, TrustError
+from persona.errors import BundleError, CloudError, FingerprintMismatch, TrustError
+from persona.files import write_whole
+from persona.item_vectors import read_items
 from persona.trust import SIGNED_CONTENT_TYPE, PublicKey, Trust, Unsigned, open_reply, seal_request
 from persona.trust.exchange import NONCE_BYTES
 from persona.wire import CONTENT_TYPE, REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
@@ -138,6 +141,34 @@ def fetch_bundle(
         return _any_bundle(link, etag) if isinstance(trust, Unsigned) else _signed_bundle(link, etag, trust)
     finally:
         link.close()
+
+
+def fetch_items(url: str, bundle: Bundle, path: Path, timeout_s: float = 600.0, clock: Clock = time.monotonic) -> None:
+    """Fetch the item vectors that a ranking bundle names, and write them to a file once they are known to be those.
+
+    No key is needed: the bundle names them by fingerprint, and whoever trusts the bundle trusts them. Where the file is
+    there already, nothing is sent. CloudError where the service gives none in time; BundleError where they are others
+    or damaged, or the bundle names none; ExportError where they cannot be written.
+    """
+    if bundle.ranking is None:
+        raise BundleError("this bundle ranks no items, so there are none to fetch")
+    if path.exists():
+        with suppress(BundleError):
+            read_items(path, bundle.ranking.fingerprint)
+            return
+    link, part = _Link(url, timeout_s, clock), path.with_name(f".{path.name}.part")
+    try:
+        answer = link.ask("GET", f"/v1/items/{bundle.ranking.fingerprint}", None, {}, bundle.ranking.most_bytes)
+    finally:
+        link.close()
+    if answer.status != 200:
+        raise answer.error()
+    write_whole(part, answer.body)
+    try:
+        read_items(part, bundle.ranking.fingerprint)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _signed_bundle(link: _Link, etag: str | None, trust: Trust) -> Bundle | None:

@@ -83,7 +83,7 @@ def model_graph(model: EditableModel) -> bytes:
     shapes = {"x": batch, "weights": [None] * len(weights)}
     with in_eval_mode(model):
         names = ["x", *model.spec.names]
-        return _export(_ModelGraph(model), (x, weights), shapes, names, ["logits", "moments"])
+        return to_onnx(_ModelGraph(model), (x, weights), shapes, names, ["logits", "moments"])
 
 
 def encoder_graph(adapter: PersonaAdapter, n_features: int, input_shape: Sequence[int]) -> bytes:
@@ -97,15 +97,15 @@ def encoder_graph(adapter: PersonaAdapter, n_features: int, input_shape: Sequenc
         if adapter.context == "sketch":
             shapes: dict[str, Any] = {"context": {0: batch}, "mask": None}
             inputs: tuple[Any, ...] = (torch.zeros(2, n_features), None)
-            return _export(_EncoderGraph(adapter), inputs, shapes, ["features"], ["codes"])
+            return to_onnx(_EncoderGraph(adapter), inputs, shapes, ["features"], ["codes"])
         support = torch.export.Dim("S", min=1)
         if adapter.context == "both":
             shapes = {"features": {0: batch}, "samples": {0: batch, 1: support}, "mask": {0: batch, 1: support}}
             inputs = (torch.zeros(2, n_features), torch.zeros(2, 3, *input_shape), torch.ones(2, 3))
-            return _export(_PairGraph(adapter), inputs, shapes, list(shapes), ["codes"])
+            return to_onnx(_PairGraph(adapter), inputs, shapes, list(shapes), ["codes"])
         shapes = {"context": {0: batch, 1: support}, "mask": {0: batch, 1: support}}
         inputs = (torch.zeros(2, 3, *input_shape), torch.ones(2, 3))
-        return _export(_EncoderGraph(adapter), inputs, shapes, ["samples", "mask"], ["codes"])
+        return to_onnx(_EncoderGraph(adapter), inputs, shapes, ["samples", "mask"], ["codes"])
 
 
 def bake(graph: bytes, weights: Mapping[str, Any]) -> bytes:
@@ -119,9 +119,14 @@ def bake(graph: bytes, weights: Mapping[str, Any]) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def _export(
+def to_onnx(
     module: nn.Module, inputs: tuple[Any, ...], shapes: dict[str, Any], names: list[str], outputs: list[str]
 ) -> bytes:
+    """Return a module as an ONNX graph with inputs and outputs of these names, checked.
+
+    `shapes` says which axes of the inputs are free, as `torch.export` takes it. ExportError where torch cannot trace
+    the module, or an input has no influence.
+    """
     try:
         with _quietly():
             program = torch.onnx.export(

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse
 
 import persona
 from persona.bundle import DEVICE_FILE, Bundle, read_cloud_half, read_file
 from persona.encoder import Encoder
 from persona.errors import BundleError, TrustError
+from persona.item_vectors import ITEMS_FILE, read_items
 from persona.service import openapi, problems
 from persona.service.adaptation import Adaptation
 from persona.service.bodies import Bodies
@@ -53,6 +55,9 @@ class Service:
                 f"the halves in {folder} are no pair: the cloud's is for {cloud.bundle_fingerprint[:12]}, "
                 f"the device's is {self.bundle.fingerprint[:12]}; export both again"
             )
+        self._items = folder / ITEMS_FILE
+        if self.bundle.ranking is not None:
+            read_items(self._items, self.bundle.ranking.fingerprint)
         self.adaptation = Adaptation(self.bundle, Encoder(cloud, self.bundle), limits, key)
         self.bodies = Bodies(limits)
         self.served = self.errors = 0
@@ -82,6 +87,15 @@ class Service:
         if wanted != self.bundle.fingerprint:
             raise HTTPException(404, f"bundle {wanted!r} is not here; this service has {self.bundle.fingerprint}")
         return self._bundle(request, "public, max-age=31536000, immutable")
+
+    async def items(self, request: Request) -> Response:
+        """Answer ``GET /v1/items/{fingerprint}``: the item vectors of a bundle that ranks, streamed from their file."""
+        ranking, wanted = self.bundle.ranking, request.path_params["fingerprint"]
+        if ranking is None or wanted != ranking.fingerprint:
+            there = "no items" if ranking is None else ranking.fingerprint
+            raise HTTPException(404, f"items {wanted!r} are not here; this service has {there}")
+        caching = {"ETag": f'"{wanted}"', "Cache-Control": "public, max-age=31536000, immutable"}
+        return FileResponse(self._items, headers=caching, media_type="application/octet-stream")
 
     async def healthz(self, _request: Request) -> Response:
         """Answer ``GET /healthz``: 200, or 503 once the service has been told to end."""
@@ -136,6 +150,7 @@ def create_app(folder: Path, limits: Limits = DEFAULT_LIMITS, key: SigningKey | 
     app.add_route("/v1/adapt", service.adapt, methods=["POST"])
     app.add_route("/v1/bundle", service.newest_bundle)
     app.add_route("/v1/bundles/{fingerprint}", service.named_bundle)
+    app.add_route("/v1/items/{fingerprint}", service.items)
     app.add_route("/v1/trust/{name}", service.metadata)
     app.add_route("/healthz", service.healthz)
     problems.install(app)

@@ -96,6 +96,17 @@ DOCUMENT: dict[str, Any] = {
                 responses={"404": _problem("This service has another bundle.")},
             )
         },
+        "/v1/items/{fingerprint}": {
+            "get": {
+                "summary": "The item vectors that a ranking bundle names",
+                "operationId": "items",
+                "parameters": [_FINGERPRINT],
+                "responses": {
+                    "200": {"description": "The file.", "content": {"application/octet-stream": _BINARY}},
+                    "404": _problem("This service has other items, or none."),
+                },
+            }
+        },
         "/v1/trust/{name}": {
             "get": {
                 "summary": "A file of signed metadata",

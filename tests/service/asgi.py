@@ -73,7 +73,8 @@ async def exchange(app: App, method: str, path: str, body: Body, headers: Header
     """Run one request; what the application sends is appended to a list, where an error of its own leaves it."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     scope = {
-        "type": "http", "http_version": "1.1", "method": method, "path": path, "raw_path": path.encode(),
+        "type": "http", "asgi": {"spec_version": "2.4"}, "http_version": "1.1",
+        "method": method, "path": path, "raw_path": path.encode(),
         "query_string": b"", "scheme": "http", "server": ("test", 80), "client": ("test", 1), "root_path": "",
         "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
     }  # fmt: skip
