@@ -3,7 +3,8 @@
 Both are trained in turn, for some seconds a round, on the same log with the same sizes and a full softmax: ours with
 what was seen masked, RecBole's without, as it has no such mask. A *target* is an event that is predicted. Ours trains
 on all events of a window (`packed`); `one a window` gives ours what RecBole does, every target a window of its own.
-PYTHON is an interpreter of an environment outside this project in which recbole 1.2.1 is installed.
+PYTHON is an interpreter of an environment outside this project in which recbole 1.2.1, numpy below 2 and pandas below 3
+are installed.
 """
 
 from __future__ import annotations

@@ -32,8 +32,11 @@ class SequenceBase:
         return replace(self, config=replace(self.config, seed=seed))
 
 
-# By data set and base.
+# By data set and base; `benchmarks/recommendation/bases.py` trains and measures one.
 BASES: dict[str, SequenceBase] = {
+    "amazon_beauty/sasrec": SequenceBase(
+        "sasrec", {"d": 64, "length": 50, "dropout": 0.5}, SequenceConfig(epochs=25, learning_rate=3e-3)
+    ),
     "ml-1m/sasrec": SequenceBase(
         "sasrec", {"d": 64, "length": 50, "dropout": 0.2}, SequenceConfig(epochs=20, learning_rate=3e-3)
     ),

@@ -21,5 +21,7 @@ def test_every_base_can_be_built_and_is_the_same_from_one_seed(name: str) -> Non
 
 
 def test_a_base_without_settings_is_refused() -> None:
-    with pytest.raises(TrainingError, match="no settings of a base 'ml-1m/bert'; there are ml-1m/"):
+    with pytest.raises(
+        TrainingError, match="no settings of a base 'ml-1m/bert'; there are amazon_beauty/sasrec, ml-1m/"
+    ):
         base_of("ml-1m/bert")
