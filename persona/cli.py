@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from persona import signing
+from persona.bench.names import Benchmark
 from persona.bench.recommendation import verb as recommendation
 from persona.demo import command
 from persona.errors import DataError, PersonaError
@@ -48,6 +49,7 @@ Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
 DeviceResults = Annotated[Path, typer.Option(help="File that `persona bench device --out` wrote.")]
 DEVICE_RESULTS = Path("benchmarks/results/device.json")
+
 
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
@@ -280,10 +282,7 @@ def bench_verdict(
     results: Results = Path("benchmarks/results/vision"),
     of_recommendation: recommendation.Results = recommendation.RESULTS,
     device: DeviceResults = DEVICE_RESULTS,
-    benchmark: Annotated[
-        list[Literal["vision", "recommendation", "device"]] | None,
-        typer.Option(help="Whose targets; repeat. Default: all."),
-    ] = None,
+    benchmark: Annotated[list[Benchmark] | None, typer.Option(help="Whose targets; repeat. Default: all.")] = None,
 ) -> None:
     """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
     from persona.bench.device.judges import device_verdicts
@@ -296,7 +295,7 @@ def bench_verdict(
         "recommendation": lambda: recommendation_verdicts(of_recommendation),
         "device": lambda: device_verdicts(device),
     }
-    found = [verdict for name in benchmark or judged for verdict in judged[name]()]
+    found = [verdict for name in benchmark or Benchmark for verdict in judged[name]()]
     _show(table_of(found))
     if not all_met(found):
         raise typer.Exit(1)
