@@ -94,7 +94,7 @@ def test_intervals_are_over_users() -> None:
 def test_where_interests_shift() -> None:
     vectors = np.repeat(np.eye(2, dtype=np.float32), 6, axis=0)
     assert shift_of(vectors, 0, 3) == (6, 1.0)
-    assert shift_of(vectors, 8, 3)[1] == 0
+    assert shift_of(vectors, 9, 3) == (9, 0.0)
     assert shift_of(np.zeros((12, 2), np.float32), 0, 3) == (0, 0.0)
 
 
