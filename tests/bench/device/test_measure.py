@@ -74,7 +74,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, text: str) -> None:
 def test_the_page_shows_every_figure_and_verdict(tmp_path: Path) -> None:
     write_device_page(stored(tmp_path), tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
-    for word in ("250.0", "0.030 %", "1.040", "69.90", "112", "78.0 MB", "**met**", "0123456789ab", "load", "TENT"):
+    for word in ("250.0", "0.030 %", "1.040", "69.90", "128", "78.0 MB", "**met**", "0123456789ab", "load", "TENT"):
         assert word in page, word
     with pytest.raises(DataError, match="holds no results"):
         write_device_page(tmp_path / "none.json", tmp_path / "page.md")
