@@ -9,11 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from persona.device.background import Background
-from persona.device.cloud import Cloud
 from persona.device.guard import check_reply
 from persona.device.met import Met
 from persona.device.ranking import Items
@@ -22,6 +22,9 @@ from persona.device.status import Status
 from persona.edit import Array
 from persona.errors import EditError, PersonaError
 from persona.wire import AdaptReply, AdaptRequest
+
+if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
+    from persona.device.cloud import Cloud
 
 logger = logging.getLogger(__name__)
 
