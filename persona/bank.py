@@ -116,8 +116,11 @@ class Bank:
 
     def nearest(self, features: Array) -> int:
         """Return the prototype nearest to the code that the linear map gives for sketch features (F,)."""
-        code = features @ self.map_weight + self.map_bias
-        return int(self.assign(code.reshape(self.code_shape))[0])
+        return int(self.assign(self.own_code(features))[0])
+
+    def own_code(self, features: Array) -> Array:
+        """Return the code (n, d) that the linear map gives for sketch features (F,): what a device works out alone."""
+        return np.asarray(features @ self.map_weight + self.map_bias, np.float32).reshape(self.code_shape)
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays by name; the metric where there is one."""

@@ -28,6 +28,7 @@ from persona.prior import PriorNet
 from persona.renorm import Renorm, RenormLayer
 from persona.sketch import SketchSpec
 from persona.spec import ModelSpec
+from persona.tether import Tether
 from persona.wire import REQUEST_LIMIT_BYTES
 
 DEVICE_FILE = "device.persona"
@@ -39,7 +40,7 @@ SUPPORT_LIMIT = 4096
 # Every array of a bundle is float32, but for these.
 _DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64"}
 # Parts that a bundle may lack; their arrays stand under these.
-_OPTIONAL = ("renorm/", "gate/", "prior/")
+_OPTIONAL = ("renorm/", "gate/", "prior/", "tether/")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Bundle:
     ("sketch" or "samples"), `support` of how many samples at least, at most. `about` free facts for people.
 
     What a device may do by itself beside that, None where it does not: `renorm` settles statistics of its own samples
-    into every edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits.
+    into every edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits,
+    `tether` refuses answers that lie too far from its own map's, `encoder` is the adapter itself (see `CloudHalf`).
     """
 
     graph: bytes
@@ -67,6 +69,8 @@ class Bundle:
     renorm: Renorm | None = None
     gate: SketchGate | None = None
     prior: PriorNet | None = None
+    tether: Tether | None = None
+    encoder: bytes | None = None
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -122,6 +126,13 @@ class Bundle:
             )
         if self.prior is not None and not self.sketch.n_classes:
             raise BundleError("a bundle has a prior term, but its sketch has no classes; leave the prior out")
+        if self.tether is not None:
+            width, default = len(self.tether.metric), self.tether.default
+            if width != self.bank.map_bias.size or (default is not None and default >= len(self.bank)):
+                raise BundleError(
+                    f"a bundle's tether measures codes of width {width} and has default {default}; its bank has "
+                    f"{len(self.bank)} codes of width {self.bank.map_bias.size}"
+                )
 
     @property
     def spec(self) -> ModelSpec:
@@ -155,6 +166,8 @@ class Bundle:
             **({} if self.renorm is None else {f"renorm/{n}": v for n, v in self.renorm.to_arrays().items()}),
             **({} if self.gate is None else {f"gate/{n}": v for n, v in self.gate.to_arrays().items()}),
             **({} if self.prior is None else {f"prior/{n}": v for n, v in self.prior.to_arrays().items()}),
+            **({} if self.tether is None else {f"tether/{n}": v for n, v in self.tether.to_arrays().items()}),
+            **({} if self.encoder is None else {"encoder.onnx": np.frombuffer(self.encoder, np.uint8)}),
         }
 
     @classmethod
@@ -194,6 +207,7 @@ class Bundle:
             support=(low, high),
             about=dict(facts["about"]),
             **_optional_parts(sketch, arrays),
+            encoder=arrays["encoder.onnx"].tobytes() if "encoder.onnx" in arrays else None,
             fingerprint=fingerprint,
         )
 
@@ -280,14 +294,15 @@ def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _optional_parts(sketch: SketchSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """Return renorm, gate and prior; None for each that has no array."""
-    renorm, gate, prior = (_within(arrays, prefix) for prefix in _OPTIONAL)
+    """Return renorm, gate, prior and tether; None for each that has no array."""
+    renorm, gate, prior, tether = (_within(arrays, prefix) for prefix in _OPTIONAL)
     channels = {tap.name: tap.channels for tap in sketch.taps if tap.order == 2}
     ordered = {name: renorm[name] for name in (*channels, *renorm) if name in renorm}  # as the taps stand, not the file
     return {
         "renorm": Renorm.from_arrays(ordered, channels) if renorm else None,
         "gate": SketchGate.from_arrays(gate) if gate else None,
         "prior": PriorNet.from_arrays(prior) if prior else None,
+        "tether": Tether.from_arrays(tether) if tether else None,
     }
 
 

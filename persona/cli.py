@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from persona import signing
-from persona.bench.recommendation import verb as recommendation
+from persona.bench import verbs
 from persona.errors import DataError, PersonaError
 
 app = typer.Typer(
@@ -35,14 +35,15 @@ app.add_typer(bench, name="bench")
 app.add_typer(signing.keys, name="keys")
 app.add_typer(signing.sign, name="sign")
 app.command()(signing.verify)
-bench.command("recommendation")(recommendation.bench_recommendation)
+for name, verb in verbs.VERBS.items():
+    bench.command(name)(verb)
 
 Data = Annotated[
     Path | None, typer.Option(help="Folder with the data set's files. Default: the subset shipped with the package.")
 ]
 Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one of your own.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
+
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
     **dict.fromkeys(("fastapi", "starlette", "uvicorn"), "cloud"),
@@ -123,14 +124,25 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder that `persona train` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder to write the bundle to: device.persona and cloud.persona.")],
     prototypes: Annotated[int, typer.Option(min=1, max=65535, help="Prototypes in the bank.")] = 16,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Give devices the encoder too: they adapt without any service.")
+    ] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Turn edits down on data unlike that of training, to do no harm there.")
+    ] = False,
     task: Annotated[str | None, typer.Option(help="Task whose data calibrates the bundle. Default: the run's.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Also write the graph for litert or executorch; repeat for both. See docs/targets.md."),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Write what devices and the service need: two files bound by one fingerprint.
 
     Next: `persona serve BUNDLE`, and `persona inspect BUNDLE` to see what is in it.
     """
-    from persona.export.build import export_bundle
+    from persona.export.build import Options, export_bundle
+    from persona.export.targets import write_target
     from persona.training.checkpoint import load_run
 
     trained = load_run(run)
@@ -138,7 +150,10 @@ def export(
     folder = data or (Path(known["data"]) if known.get("data") else None)
     world = _task(task or known.get("name", "vision"), folder)
     about = {"validation": trained.facts.get("validation"), "recipe": trained.recipe.to_json()}
-    bundle = export_bundle(trained.learner, world.training(), out, prototypes=prototypes, about=about)
+    for name in target or ():
+        typer.echo(f"{name}: {write_target(trained.learner.model, name, out)}")
+    options = Options(gate=gate or None, offline=offline)
+    bundle = export_bundle(trained.learner, world.training(), out, prototypes=prototypes, about=about, options=options)
     typer.echo(f"bundle: {out}\nfingerprint: {bundle.fingerprint}")
 
 
@@ -169,12 +184,25 @@ def serve(
 
 @app.command()
 def device(
-    service: Annotated[str, typer.Argument(help="Where the service is, for example http://127.0.0.1:8765.")],
     out: Annotated[Path, typer.Option(help="File to write one line of JSON a window to.")],
+    service: Annotated[
+        str | None,
+        typer.Argument(help="Where the service is, for example http://127.0.0.1:8765; or a bundle, to need none."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep bundle, answer and trusted versions in, and to start from without a service."
+        ),
+    ] = None,
     controls: Annotated[
         Path | None, typer.Option(help="Folder with the control rows' files, as `persona demo` writes to DIR/controls.")
     ] = None,
     index: Annotated[int, typer.Option(min=0, help="Which device to be: it decides the stream.")] = 0,
+    placement: Annotated[
+        Literal["cloud", "split", "device"] | None,
+        typer.Option(help="What goes up: samples, their sketch, or nothing. Default: what the bundle's adapter reads."),
+    ] = None,
     split: Annotated[Literal["seen", "held", "clean"], typer.Option(help="Shifts of the stream.")] = "seen",
     labels: Annotated[Literal["iid", "skew"], typer.Option(help="All classes alike, or a mix of its own.")] = "iid",
     windows_per_segment: Annotated[int, typer.Option(min=1, help="Windows until the data shifts.")] = 10,
@@ -190,13 +218,17 @@ def device(
 ) -> None:
     """Be one simulated device: fetch the bundle, stream shifting pictures, adapt, and write down what happened.
 
-    It runs the same runtime as an app would, without torch. Labels are used for scoring alone.
+    It runs the same runtime as an app would, without torch. Labels are used for scoring alone. With a state folder it
+    goes on from where it was, killed or not, and needs no service for it. With `--placement device` nothing goes up:
+    SERVICE is then a bundle that was exported with `--offline`, or left out where the state folder holds one.
     """
     from persona.demo.device import DevicePlan, stream_device
 
-    if (root is None) != insecure_unsigned:
+    if service is not None and placement != "device" and (root is None) != insecure_unsigned:
         raise DataError("a device wants --root FILE to check signatures by, or else --insecure-unsigned")
-    plan = DevicePlan(service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, root)
+    plan = DevicePlan(
+        service, out, controls, index, split, labels, windows_per_segment, pause, data, seed, placement, root, state
+    )
     stream_device(plan)
 
 
@@ -219,69 +251,23 @@ def inspect(
 
 @bench.command("device")
 def bench_device(
-    bundle: Annotated[Path | None, typer.Option(help="Bundle to measure. Default: an untrained one of cnn-bn.")] = None,
-    quick: Annotated[bool, typer.Option(help="Fewer repetitions: seconds instead of a minute.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder that `persona export` wrote. Default: an untrained bundle of cnn-bn.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer repetitions: seconds instead of minutes.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write the figures to, as JSON.")] = None,
 ) -> None:
-    """Time a device's work: inference through editable inputs against the same graph with baked weights, and a swap."""
-    from persona.bench.device import measure, tables_of, untrained_bundle
-    from persona.bundle import read_bundle
+    """Measure a device's work: applying an edit part by part against a step of TENT, inference, memory, bytes.
+
+    Next: `persona bench page`, and `persona bench verdict` for the targets.
+    """
+    from persona.bench.device import measure, tables_of
     from persona.files import write_whole
 
-    figures = measure(untrained_bundle() if bundle is None else read_bundle(bundle), repetitions=200 if quick else 2000)
+    figures = measure(bundle, quick=quick)
     if out is not None:
-        write_whole(out, json.dumps(figures, indent=1).encode())
+        write_whole(out, (json.dumps(figures, indent=1) + "\n").encode())
     _show(*tables_of(figures))
-
-
-@bench.command("verdict")
-def bench_verdict(
-    results: Results = Path("benchmarks/results/vision"),
-    of_recommendation: recommendation.Results = recommendation.RESULTS,
-    benchmark: Annotated[
-        list[Literal["vision", "recommendation"]] | None, typer.Option(help="Whose targets; repeat. Default: all.")
-    ] = None,
-) -> None:
-    """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
-    from persona.bench.recommendation.judges import recommendation_verdicts
-    from persona.bench.verdict import all_met, table_of
-    from persona.bench.vision.verdict import stored_verdicts
-
-    judged = {
-        "vision": lambda: stored_verdicts(results),
-        "recommendation": lambda: recommendation_verdicts(of_recommendation),
-    }
-    found = [verdict for name in benchmark or judged for verdict in judged[name]()]
-    _show(table_of(found))
-    if not all_met(found):
-        raise typer.Exit(1)
-
-
-@bench.command("page")
-def bench_page(
-    results: Results = Path("benchmarks/results/vision"),
-    out: Annotated[Path, typer.Option(help="File to write; its plots go into a folder beside it of that name.")] = Path(
-        "docs/benchmarks.md"
-    ),
-    notes: Annotated[Path, typer.Option(help="Text on what was tried, taken in as it is where it exists.")] = Path(
-        "benchmarks/vision/notes.md"
-    ),
-    of_recommendation: recommendation.Results = recommendation.RESULTS,
-) -> None:
-    """Write the benchmarks' pages and their plots from stored results, and from nothing else.
-
-    Where there are results of recommendation, their page stands beside OUT, as NAME-recommendation.
-    """
-    from persona.bench.vision.page import write_page
-
-    write_page(results, out, notes)
-    typer.echo(f"page: {out}")
-    if any(of_recommendation.glob("*/*/seed-*.json")):
-        from persona.bench.recommendation.page import write_page as write_recommendation
-
-        beside = out.with_name(f"{out.stem}-recommendation{out.suffix}")
-        write_recommendation(of_recommendation, beside, notes.parent.parent / "recommendation" / notes.name)
-        typer.echo(f"page: {beside}")
 
 
 @bench.command("vision")

@@ -10,6 +10,7 @@ PersonaError
 │   ├── MessageTooLarge      longer than the limit for its kind
 │   ├── FingerprintMismatch  a message made for another bundle
 │   └── UnusableRequest      well-formed, but not what this bundle's encoder reads
+├── StateError             a device's state folder cannot be used, or something could not be kept in it
 ├── CloudError             the service is absent, slow, or answers nonsense
 ├── ServiceError           the service cannot start, or fails on a request
 │   └── Overloaded           it has no room for another request now
@@ -62,6 +63,10 @@ class FingerprintMismatch(WireError):
 
 class UnusableRequest(WireError):
     """A request is well-formed, but not of the context, shape or range that the bundle's encoder reads."""
+
+
+class StateError(PersonaError):
+    """A device's state folder is in use elsewhere or cannot be written; what was kept in it before stays."""
 
 
 class CloudError(PersonaError):

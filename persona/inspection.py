@@ -17,8 +17,9 @@ _NUMBERS = ("bytes", "bound", "training windows", "norm of its edit")
 def facts_of(bundle: Bundle) -> dict[str, Any]:
     """Return layers, sizes, prototypes and fingerprint as plain values.
 
-    `parts` holds renorm, gate and prior, each where the bundle has it: per layer its name, channels and strength α; the
-    gate's directions and the distances of full and of no weight; the prior's hidden units and parameters.
+    `parts` holds renorm, gate, prior, tether and encoder, each where the bundle has it: per layer its name, channels
+    and strength α; the gate's directions and the distances of full and of no weight; the prior's hidden units and
+    parameters; the tether's limits and default; the encoder's bytes.
     """
     decoder_bytes = sum(array.nbytes for array in bundle.decoder.to_arrays().values())
     bank_bytes = sum(array.nbytes for array in bundle.bank.to_arrays().values())
@@ -97,6 +98,11 @@ def _parts(bundle: Bundle) -> dict[str, Any]:
     if bundle.prior is not None:
         arrays = bundle.prior.arrays
         parts["prior"] = {"hidden": arrays["b1"].size, "parameters": sum(array.size for array in arrays.values())}
+    if bundle.tether is not None:
+        parts["tether"] = {name: vars(getattr(bundle.tether, name)) for name in ("usual", "most")}
+        parts["tether"]["default"] = bundle.tether.default
+    if bundle.encoder is not None:
+        parts["encoder"] = {"bytes": len(bundle.encoder)}
     return parts
 
 
@@ -113,6 +119,12 @@ def _parts_tables(parts: Mapping[str, Any]) -> list[Table]:
     if "prior" in parts:
         prior = parts["prior"]
         table.add_row("prior", f"a bias a class, {prior['hidden']} hidden units, {prior['parameters']:,} parameters")
+    if "tether" in parts:
+        most = parts["tether"]["most"]
+        said = f"answers up to {most['code']:.3g} from its own map's, that change {most['flips']:.0%} at most"
+        table.add_row("tether", said)
+    if "encoder" in parts:
+        table.add_row("encoder", f"the adapter itself, {parts['encoder']['bytes']:,} bytes: placement 'device' works")
     return [table] if table.row_count else []
 
 

@@ -153,6 +153,13 @@ class Sketch:
         limited: Float64 = np.clip((raw - spec.center) / spec.scale, -FEATURE_LIMIT, FEATURE_LIMIT)
         return limited.astype(np.float32)
 
+    def travelling(self, spec: SketchSpec) -> npt.NDArray[np.float16]:
+        """Return the features (F,) as they travel.
+
+        They are standardised and clipped: float16 takes far less from them than the noise of a window does.
+        """
+        return self.features(spec).astype(np.float16)
+
     def tap_features(self, spec: SketchSpec, first: int | None = None) -> Float64:
         """Return raw features of the first `first` taps (all by default): mean and log-variance per channel."""
         means = self.moments / max(self.count, 1)

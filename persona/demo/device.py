@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,15 +21,15 @@ import numpy as np
 import onnxruntime
 
 from persona.bundle import Bundle
-from persona.device import DeviceModel, HttpCloud, Runtime, Status, fetch_bundle
+from persona.demo.starting import bundle_for, trust_for
+from persona.device import DeviceModel, HttpCloud, Options, Placement, Runtime, Status, Store
 from persona.device.model import Weights
+from persona.device.options import DEFAULTS
 from persona.edit import Array, Edit
-from persona.errors import CloudError, DataError, ExportError
+from persona.errors import DataError, ExportError
 from persona.tasks.vision.data import load_test_images
 from persona.tasks.vision.shifts import Split
 from persona.tasks.vision.streams import DeviceStream, StreamShape, Window, make_streams
-from persona.trust import Trust, Unsigned
-from persona.trust.publish import read_metadata
 
 ROWS = ("static", "base", "mean_edit", "adapted", "adapted_causal")
 
@@ -62,14 +63,21 @@ class Controls:
 class Device:
     """One device's models and runtimes, fed window by window."""
 
-    def __init__(self, bundle: Bundle, controls: Controls | None, url: str, trust: Trust | Unsigned) -> None:
-        """EditError where the mean edit is for another bundle."""
+    def __init__(
+        self, bundle: Bundle, controls: Controls | None, clouds: Sequence[HttpCloud], options: Options = DEFAULTS
+    ) -> None:
+        """EditError where the mean edit is for another bundle; DataError where the placement cannot be.
+
+        `clouds` two connections to one service, or none. The runtime as an app would use it keeps its state.
+        """
         self._controls = controls
         self._model = DeviceModel(bundle)
         self._base: Weights = self._model.weights(None)
         self._mean = None if controls is None else self._model.weights(controls.mean_edit)
-        self._clouds = HttpCloud(url, trust=trust), HttpCloud(url, trust=trust)
-        self._same, self.causal = (Runtime(bundle, cloud) for cloud in self._clouds)
+        self._clouds = clouds
+        same, causal = clouds or (None, None)
+        self._same = Runtime(bundle, same, options=replace(options, store=None))
+        self.causal = Runtime(bundle, causal, options=options)
 
     def meet(self, window: Window) -> dict[str, Any]:
         """Predict one window in every way and return its record."""
@@ -94,15 +102,21 @@ class Device:
 
     def close(self) -> None:
         """Let requests in flight end, and close the connections."""
-        for part in (self._same, self.causal, *self._clouds):
-            part.close()
+        self._same.close()
+        self.causal.close()
+        for cloud in self._clouds:
+            cloud.close()
 
 
 @dataclass(frozen=True)
 class DevicePlan:
-    """What one device process is to do: its service, its files, its stream; None for `root` turns signatures off."""
+    """What one device process is to do: its service (or a bundle, for none), its files, its stream, its placement.
 
-    service: str
+    None for `root` turns signatures off. `state` is the folder in which it keeps what it starts from the next time;
+    with one, `service` may be None.
+    """
+
+    service: str | None
     out: Path
     controls: Path | None = None
     index: int = 0
@@ -112,7 +126,9 @@ class DevicePlan:
     pause_s: float = 0.0
     data: Path | None = None
     seed: int = 0
+    placement: Placement | None = None
     root: Path | None = None
+    state: Path | None = None
 
     def to_json(self) -> str:
         """Return the plan as one argument of a command line."""
@@ -122,7 +138,8 @@ class DevicePlan:
     def from_json(cls, text: str) -> DevicePlan:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        paths = {name: Path(values[name]) for name in ("out", "controls", "data", "root") if values[name] is not None}
+        names = ("out", "controls", "data", "root", "state")
+        paths = {name: Path(values[name]) for name in names if values[name] is not None}
         return cls(**{**values, **paths})
 
 
@@ -131,13 +148,14 @@ def stream_device(plan: DevicePlan) -> None:
     shape = StreamShape(windows_per_segment=plan.windows_per_segment, labels=plan.labels)
     images = load_test_images(plan.data)
     stream = make_streams(images, plan.split, plan.index + 1, plan.seed, shape)[plan.index]
-    trust = Unsigned() if plan.root is None else Trust.from_root(read_metadata(plan.root.parent, plan.root.name))
-    bundle = fetch_bundle(plan.service, trust=trust)
-    if bundle is None:  # said only to who names a bundle that it has
-        raise CloudError(f"{plan.service} offers no bundle")
-    controls = None if plan.controls is None else Controls.read(plan.controls)
-    device = Device(bundle, controls, plan.service, trust)
-    write_lines(run_device(device, stream, plan.pause_s), plan.out)
+    url = None if plan.placement == "device" else plan.service
+    with nullcontext() if plan.state is None else Store(plan.state) as store:
+        trust = None if url is None else trust_for(plan.root, store)
+        bundle = bundle_for(plan.service, store, trust)
+        controls = None if plan.controls is None else Controls.read(plan.controls)
+        clouds = [] if url is None or trust is None else [HttpCloud(url, trust=trust) for _ in range(2)]
+        device = Device(bundle, controls, clouds, Options(placement=plan.placement, store=store))
+        write_lines(run_device(device, stream, plan.pause_s), plan.out)
 
 
 def run_device(

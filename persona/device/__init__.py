@@ -1,11 +1,42 @@
-"""On the device: numpy, onnxruntime and urllib3, never torch. Predict at once; follow the data by forward passes."""
+"""On the device: numpy, onnxruntime and urllib3, never torch. Predict at once; follow the data by forward passes.
 
-from persona.device.cloud import Cloud, HttpCloud, fetch_bundle
+What talks to the network, or checks signatures, is imported when it is first asked for: a device without a cloud does
+not carry it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from persona.device.in_force import KeptEdit
 from persona.device.model import DeviceModel, Weights
-from persona.device.policies import Backoff, EveryN, Observation, OnJump, Policy, Standard
-from persona.device.runtime import Options, Runtime
+from persona.device.options import Options
+from persona.device.placements import OwnAdapter, Placement
+from persona.device.policies import (
+    Backoff,
+    EveryN,
+    LearnedDetector,
+    Observation,
+    OnDrift,
+    OnJump,
+    Pace,
+    Policy,
+    Standard,
+    fit_detector,
+)
+from persona.device.runtime import Runtime
 from persona.device.status import ApplyTime, Status
-from persona.trust import Trust, Unsigned
+from persona.device.store import Store
+
+if TYPE_CHECKING:
+    from persona.device.cloud import Cloud, HttpCloud, fetch_bundle
+    from persona.device.trusting import kept_trust
+    from persona.trust import Trust, Unsigned
+
+_LATER = {
+    **dict.fromkeys(("Cloud", "HttpCloud", "fetch_bundle"), "persona.device.cloud"),
+    **dict.fromkeys(("Trust", "Unsigned"), "persona.trust"),
+    "kept_trust": "persona.device.trusting",
+}
 
 __all__ = [
     "ApplyTime",
@@ -14,15 +45,30 @@ __all__ = [
     "DeviceModel",
     "EveryN",
     "HttpCloud",
+    "KeptEdit",
+    "LearnedDetector",
     "Observation",
+    "OnDrift",
     "OnJump",
     "Options",
+    "OwnAdapter",
+    "Pace",
+    "Placement",
     "Policy",
     "Runtime",
     "Standard",
     "Status",
+    "Store",
     "Trust",
     "Unsigned",
     "Weights",
     "fetch_bundle",
+    "fit_detector",
+    "kept_trust",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from persona.bundle import Bundle
 from persona.device.guard import shadow_trial
+from persona.device.in_force import InForce, Rung
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
 from persona.device.present import Memory
@@ -19,12 +20,25 @@ from persona.sketch import Sketch
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights of a code, the logits (N, C) that they gave in the trial, and times of the clock between the parts."""
+    """Weights of a code (n, d), which is a prototype's and perhaps a residual, the logits (N, C) that they gave in the
+    trial, and times of the clock between the parts.
+    """
 
-    name: str
+    prototype: int
+    residual: Array | None
+    code: Array
     weights: Weights
     logits: Array
     times_s: tuple[float, float, float, float]
+
+    @property
+    def name(self) -> str:
+        """What a status calls it."""
+        return f"prototype {self.prototype}" + ("" if self.residual is None else " + residual")
+
+    def in_force(self, rung: Rung) -> InForce:
+        """Return it as what predictions run under, on a rung of the ladder."""
+        return InForce(self.name, self.weights, rung, self.code, self.prototype, self.residual)
 
     def apply_time(self, swap_start_s: float, swap_end_s: float) -> ApplyTime:
         """Return how long each part took, with a swap between two times of the same clock."""
@@ -52,15 +66,19 @@ class Workshop:
         """
         start = self.clock()
         with np.errstate(over="ignore", invalid="ignore"):  # a code beyond all bounds is for the check to refuse
-            edit = self.bundle.decoder.decode(self.bundle.bank.compose(prototype, residual))
+            code = self.bundle.bank.compose(prototype, residual)
+            edit = self.bundle.decoder.decode(code)
         edit = self._held_back(edit, memory.sketch)
         decoded = self.clock()
         weights = self.model.weights(edit)
         checked = self.clock()
         weights = self.local.settle(self.model, edit, weights, memory.samples)
         logits = shadow_trial(self.model, weights, x)
-        name = f"prototype {prototype}" + ("" if residual is None else " + residual")
-        return Candidate(name, weights, logits, (start, decoded, checked, self.clock()))
+        return Candidate(prototype, residual, code, weights, logits, (start, decoded, checked, self.clock()))
+
+    def nearest(self, memory: Memory, x: Array) -> Candidate:
+        """Return the candidate of the prototype that the device's own map picks for a memory; errors as in `make`."""
+        return self.make(self.bundle.bank.nearest(memory.sketch.features(self.bundle.sketch)), None, memory, x)
 
     def _held_back(self, edit: Edit, sketch: Sketch) -> Edit:
         strength = self.local.strength(sketch)

@@ -1,8 +1,14 @@
-"""What stands between a device and a wrong edit: the jump test, the check of a reply, the shadow trial."""
+"""What stands between a device and a wrong edit: the check of a reply, the shadow trial, and the evidence.
+
+Entropy and confidence cannot tell a wrong edit from a right one: a wrong edit is sure of itself. What can is how far an
+answer lies from what the device's own map makes of the same sketch, and how many answers it changes against the
+device's own prototype (`persona.tether`).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,65 +16,49 @@ from persona.bundle import Bundle
 from persona.device.model import DeviceModel, Weights
 from persona.edit import Array
 from persona.errors import EditError, FingerprintMismatch
-from persona.jump import JumpSpec
-from persona.sketch import Sketch, SketchSpec
+from persona.sketch import Sketch
 from persona.wire import AdaptReply, same_bundle
 
-# What new samples are: no news, the end of the very first window, or of another domain.
-Arrival = Literal["within", "first", "jump"]
 
+@dataclass(frozen=True)
+class Guard:
+    """Holds codes and answers of one bundle against its tether. Without one it finds nothing strange: strain −1."""
 
-class JumpTest:
-    """Compares the first tap's statistics of consecutive windows (method §7). Not for use by several threads at once.
+    bundle: Bundle
 
-    The first tap lies before every edited layer: its moments mean the same whichever edit is in force.
-    """
+    def code_strain(self, code: Array, sketch: Sketch, *, bare: bool, later: bool = False) -> float:
+        """Return how strange a code (n, d) is for a sketch: see `Tether.strain`; above 1 it is to be refused.
 
-    def __init__(self, sketch: SketchSpec, jump: JumpSpec) -> None:
-        self._spec = SketchSpec.unscaled(sketch.taps[:1], 0)
-        self._jump = jump
-        self._open = self._closed = Sketch.empty(self._spec)
-
-    @property
-    def open_samples(self) -> int:
-        """Samples in the window under way: 0 just after one has closed."""
-        return self._open.count
-
-    def watch(self, moments: Array) -> Arrival:
-        """Take moments (N, M) of new samples; return whether a window closed that is the first, or of another domain.
-
-        Small batches gather until they fill a window. A batch of a window's size or more is a window of its own,
-        and what had gathered before it is dropped.
+        `bare` for a prototype without a residual; `later` where the code was made for other samples than these.
         """
-        new = self._first_tap(moments)
-        whole = new.count >= self._jump.window
-        self._open = new if whole else self._open.merge(new)
-        if self._open.count < self._jump.window:
-            return "within"
-        before, self._closed = self._closed, self._open
-        self._open = Sketch.empty(self._spec)
-        if not before.count:
-            return "first"
-        return "jump" if self._jump.jumped(self._spec, before, self._closed) else "within"
+        tether = self.bundle.tether
+        if tether is None or not sketch.count:
+            return -1.0
+        own = self.bundle.bank.own_code(sketch.features(self.bundle.sketch))
+        figure = ("next_" if later else "") + ("prototype" if bare else "code")
+        return tether.strain(figure, tether.distance(code, own), self._slack(sketch.count))
 
-    def restart(self, moments: Array) -> bool:
-        """Take moments (N, M) as the last window; return whether it is of another domain than the one before."""
-        before, self._closed = self._closed, self._first_tap(moments)
-        self._open = Sketch.empty(self._spec)
-        return self._jump.jumped(self._spec, before, self._closed)
+    def share_strain(self, figure: str, share: float, count: int) -> float:
+        """Return how strange it is that a share of `count` answers differs; `figure` is ``flips`` or ``change``."""
+        tether = self.bundle.tether
+        return -1.0 if tether is None or not count else tether.strain(figure, share, self._slack(count))
 
-    def place(self) -> Sketch:
-        """Return the first-tap sketch of where the data is: the last whole window, or the first one under way."""
-        return self._closed if self._closed.count else self._open
+    def _slack(self, count: int) -> float:
+        """Fewer samples than a window's say less: their noise is larger by the root of what is missing."""
+        return math.sqrt(max(self.bundle.support[1] / count, 1.0))
 
-    def has_left(self, place: Sketch) -> bool:
-        """Return whether the data is of another domain than it was at a place."""
-        here = self.place()
-        return here is not place and self._jump.jumped(self._spec, place, here)
 
-    def _first_tap(self, moments: Array) -> Sketch:
-        rows = moments[:, : self._spec.n_moments]
-        return Sketch.of(self._spec, rows, rows[:, :0])
+def check_strain(strain: float, what: str) -> None:
+    """Raise EditError where a strain is above 1; `what` says what was found strange, for a message."""
+    if strain > 1:
+        raise EditError(
+            f"an answer {what} than 99 of 100 honest ones do (strain {strain:.2f}, 1 is the most); not used"
+        )
+
+
+def differing(one: Array, other: Array) -> float:
+    """Return the share of samples whose answers differ between logits (N, C) and (N, C); 0 for no samples."""
+    return float(np.mean(one.argmax(axis=1) != other.argmax(axis=1))) if len(one) else 0.0
 
 
 def check_reply(reply: AdaptReply, bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.bundle import Bundle
-from persona.device.guard import Arrival, JumpTest
+from persona.device.jump_test import Arrival, JumpTest
 from persona.device.recent import Recent
 from persona.edit import Array
 from persona.sketch import Sketch
@@ -34,15 +34,18 @@ class Present:
     moments may be those under any edit.
     """
 
-    def __init__(self, bundle: Bundle, sketch_share: float) -> None:
+    def __init__(self, bundle: Bundle, sketch_share: float, context: str | None = None) -> None:
+        """`context` is what requests bring, ``sketch`` or ``samples``; None for what the bundle's adapter reads."""
         self._bundle = bundle
         self._sketch_share = sketch_share
         self._lock = threading.Lock()
-        with_samples = bundle.context == "samples" or bundle.renorm is not None
+        with_samples = "samples" in (bundle.context, context) or bundle.renorm is not None
         self._recent = Recent(bundle.sketch, bundle.support[1], with_samples)
         self._jump_test = JumpTest(bundle.sketch, bundle.jump)
         self._last_x = np.zeros((0, *bundle.input_shape), np.float32)
         self._share_due = 0.0
+        self._answered_at = self._jump_test.place()
+        self._answered_code: Array | None = None
 
     def __len__(self) -> int:
         """Samples remembered."""
@@ -108,21 +111,47 @@ class Present:
         with self._lock:
             return self._memory()
 
-    def question(self) -> tuple[AdaptRequest, Memory, Sketch]:
-        """Return a request made of what is remembered, that itself, and the place for which the answer holds."""
-        fingerprint, context = self._bundle.fingerprint, self._bundle.context
+    def question(self, context: str) -> tuple[AdaptRequest, Memory, Sketch]:
+        """Return a request made of what is remembered, that itself, and the place for which the answer holds.
+
+        `context` says what the request brings: the sketch of it, or the samples.
+        """
+        fingerprint = self._bundle.fingerprint
         with self._lock:
             place, count, memory = self._jump_test.place(), len(self._recent), self._memory()
-        if context == "samples":
-            return AdaptRequest(fingerprint, context, memory.samples, count), memory, place
-        # Features are standardised and clipped: float16 takes far less from them than the noise of a window does.
-        values = memory.sketch.features(self._bundle.sketch).astype(np.float16)
+        values = memory.samples if context == "samples" else memory.sketch.travelling(self._bundle.sketch)
         return AdaptRequest(fingerprint, context, values, count), memory, place
+
+    def answered(self, place: Sketch, sketch: Sketch) -> None:
+        """An answer came into force that was asked for at a place, of a sketch: drift is counted from there."""
+        with self._lock:
+            self._answered_at, self._answered_code = place, self._own_code(sketch)
+
+    def figures(self) -> tuple[float, float, float]:
+        """Return drift and move since the last answer and the uncertainty of the base model: see `Observation`."""
+        with self._lock:
+            drift, sketch, doubt = self._jump_test.drift(self._answered_at), self._recent.sketch(), self._recent.doubt()
+            before = self._answered_code
+        if before is None:
+            return drift, 0.0, doubt
+        code, tether = self._own_code(sketch), self._bundle.tether
+        if tether is not None:
+            return drift, tether.distance(code, before) / tether.most.next_code, doubt
+        norm = float(np.mean(np.linalg.norm(self._bundle.bank.codes, axis=(1, 2))))
+        return drift, float(np.linalg.norm(code - before)) / max(norm, 1e-9), doubt
+
+    def place(self) -> Sketch:
+        """Return the first-tap sketch of where the data is."""
+        with self._lock:
+            return self._jump_test.place()
 
     def has_left(self, place: Sketch) -> bool:
         """Return whether the data is of another domain than it was at a place."""
         with self._lock:
             return self._jump_test.has_left(place)
+
+    def _own_code(self, sketch: Sketch) -> Array:
+        return self._bundle.bank.own_code(sketch.features(self._bundle.sketch))
 
     def _memory(self) -> Memory:
         return Memory(self._recent.sketch(), self._recent.samples())

@@ -45,6 +45,16 @@ class Recent:
             return Sketch.empty(self._spec)
         return Sketch.of(self._spec, self._moments.values(), self._logits.values())
 
+    def doubt(self) -> float:
+        """Return the mean entropy of the answers remembered, as a share of the most there can be; 0 without any."""
+        logits = self._logits.values().astype(np.float64)
+        if not logits.size or logits.shape[1] < 2:
+            return 0.0
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        chances = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+        entropy = -np.sum(chances * np.log(np.maximum(chances, 1e-12)), axis=1)
+        return float(entropy.mean() / np.log(logits.shape[1]))
+
     def samples(self) -> Array:
         """Return a copy of the samples (S, …), oldest first; none where nothing reads them."""
         return self._samples.values()

@@ -24,14 +24,23 @@ class ApplyTime:
 class Status:
     """A device at one moment.
 
-    `in_force` is ``base``, ``prototype 3``, ``prototype 3 + residual`` or ``by hand``. `asks` requests made, `replies`
-    answers received, `refused` requests that changed nothing, `reason` why the last one did not, empty where
-    it did. `bytes_up` and `bytes_down` count messages, without
-    what a signed exchange adds to them (8 and 64). `latency_s` from the last request to its answer.
+    `in_force` is ``base``, ``prototype 3``, ``prototype 3 + residual`` or ``by hand``; `rung` where that stands:
+    ``base``, ``default``, ``prototype`` (the device's own choice), ``answer`` or ``by hand``. `placement` where the
+    adapter runs. `asks` requests made, `replies` answers received, `refused` requests that changed nothing, `reason`
+    why the last one did not, empty where it did. `bytes_up` and `bytes_down` count message bodies, without
+    what a signed exchange adds to them (8 and 64), 0 where nothing leaves the device. `latency_s` from the last
+    request to its answer.
+
+    Of the guard: `strain` what speaks against the edit in force, `cloud_strain` against its sender, both sums that
+    raise the alarm above `persona.device.watch.ALARM`; `falls` steps down so far, `climbs` steps up without an answer;
+    `guarded` what the guard did last, and why. `storage` why the state on disk is older than this, empty where it is
+    not, or nothing is kept.
     """
 
     in_force: str
     bank_version: int
+    rung: str = "base"
+    placement: str = "device"
     asks: int = 0
     replies: int = 0
     refused: int = 0
@@ -41,3 +50,9 @@ class Status:
     bytes_down: int = 0
     apply_time: ApplyTime | None = None
     latency_s: float | None = None
+    strain: float = 0.0
+    cloud_strain: float = 0.0
+    falls: int = 0
+    climbs: int = 0
+    guarded: str = ""
+    storage: str = ""

@@ -15,6 +15,7 @@ from persona.bundle import CONTEXTS, Bundle, write_export
 from persona.edit import Array
 from persona.errors import ExportError
 from persona.export.graph import encoder_graph, model_graph
+from persona.export.tether import calibrate_tether
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
 from persona.prior import PriorNet
@@ -42,6 +43,7 @@ class Options:
 
     gate: bool | None = None
     prior: PriorNet | None = None
+    offline: bool = False
     seed: int = 0
 
     @property
@@ -62,8 +64,9 @@ def export_bundle(
     """Write ``device.persona`` and ``cloud.persona`` to a folder and return the bundle.
 
     The bank holds the centres of the codes of training windows; the jump test is calibrated on pairs of windows of one
-    device. What the learner leaves to the device (`renorm`) always goes in. ExportError where the model cannot be
-    traced, the adapter reads what no device sends, or the folder cannot be written; nothing is half-written.
+    device, the tether on windows drawn anew. What the learner leaves to the device (`renorm`) always goes in.
+    ExportError where the model cannot be traced, the adapter reads what no device sends, or the folder cannot be
+    written; nothing is half-written.
     """
     if learner.adapter.context not in CONTEXTS:
         raise ExportError(
@@ -75,11 +78,13 @@ def export_bundle(
     codes, windows = collect_windows(learner, sketch, episodes, rng)
     features = np.stack([first.features(sketch) for first, _ in windows])
     model = learner.model
+    bank = make_bank(codes, features, prototypes, rng)
+    encoder = encoder_graph(learner.adapter, sketch.n_features, model.input_shape)
     bundle = Bundle(
         graph=model_graph(model),
         weights={name: value.cpu().numpy() for name, value in model.base_weights().items()},
         decoder=learner.adapter.decoder.to_numpy(),
-        bank=make_bank(codes, features, prototypes, rng),
+        bank=bank,
         sketch=sketch,
         jump=calibrate_jump(sketch, windows),
         input_shape=model.input_shape,
@@ -89,8 +94,9 @@ def export_bundle(
         renorm=_renorm(learner),
         gate=SketchGate.fit(features) if options.gated else None,
         prior=options.prior,
+        tether=calibrate_tether(learner, sketch, bank, episodes, rng),
+        encoder=encoder if options.offline else None,
     )
-    encoder = encoder_graph(learner.adapter, sketch.n_features, model.input_shape)
     return write_export(folder, bundle, encoder)
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from persona.answer import encoded_reply
 from persona.bundle import Bundle
-from persona.edit import Array
-from persona.errors import UnusableRequest, WireError
+from persona.encoder import Accepted, Encoder
+from persona.errors import UnusableRequest
 from persona.service.batching import Batcher
-from persona.service.encoder import Encoder
 from persona.service.limits import Limits
 from persona.trust import SigningKey, open_request, seal_reply
-from persona.wire import AdaptReply, AdaptRequest, same_bundle
+from persona.wire import AdaptRequest, same_bundle
 
-# A device asks again after this long, even if nothing seems to have changed.
-EXPIRES_S = 600
 # Bytes of input that one run of the encoder gets, at most; one request always fits.
 _RUN_BYTES = 64 << 20
 
@@ -32,7 +30,7 @@ class Adaptation:
         self._key = key
         self._encoder = encoder
         batch = max(1, min(limits.batch, _RUN_BYTES // encoder.largest_bytes))
-        self.batcher: Batcher[Array, bytes] = Batcher(self._answers, replace(limits, batch=batch))
+        self.batcher: Batcher[Accepted, bytes] = Batcher(self._answers, replace(limits, batch=batch))
 
     async def answer(self, body: bytes) -> bytes:
         """Return the encoded AdaptReply to an encoded AdaptRequest.
@@ -53,15 +51,7 @@ class Adaptation:
         same_bundle(request, self._bundle.fingerprint)
         return await self.batcher.submit(self._encoder.accept(request))
 
-    def _answers(self, accepted: Sequence[Array]) -> list[bytes]:
+    def _answers(self, accepted: Sequence[Accepted]) -> list[bytes]:
         codes = self._encoder.codes(accepted)
         prototypes = self._bundle.bank.assign(codes)
-        return [self._reply(code, int(k)) for code, k in zip(codes, prototypes, strict=True)]
-
-    def _reply(self, code: Array, prototype: int) -> bytes:
-        bank = self._bundle.bank
-        residual = bank.residual(code, prototype)
-        try:
-            return AdaptReply(self._bundle.fingerprint, prototype, bank.version, EXPIRES_S, residual).encode()
-        except WireError as error:
-            raise UnusableRequest(f"a request has a code that cannot travel: {error}") from error
+        return [encoded_reply(self._bundle, code, int(k)) for code, k in zip(codes, prototypes, strict=True)]

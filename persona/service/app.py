@@ -13,11 +13,11 @@ from fastapi import FastAPI, HTTPException, Request, Response
 
 import persona
 from persona.bundle import DEVICE_FILE, Bundle, read_cloud_half, read_file
+from persona.encoder import Encoder
 from persona.errors import BundleError, TrustError
 from persona.service import openapi, problems
 from persona.service.adaptation import Adaptation
 from persona.service.bodies import Bodies
-from persona.service.encoder import Encoder
 from persona.service.limits import DEFAULT_LIMITS, Limits
 from persona.trust import SIGNED_CONTENT_TYPE, SigningKey
 from persona.trust.publish import TRUST_FOLDER, published, read_metadata

@@ -40,12 +40,13 @@ class Packing:
         if not 1 <= stride <= length:
             raise TrainingError(f"windows of {length} events have {stride} targets each; wanted 1 to {length}")
         self._log, self._length, self._stride = log, length, stride
-        users = log.users[positions]
-        positions = positions[positions > log.offsets[users]]
+        positions = np.unique(positions)
+        positions = positions[positions > log.offsets[log.user_of(positions)]]
         if not len(positions):
             raise TrainingError("no event to train on has another of its user before it; give longer histories")
         self._asked = np.zeros(len(log), bool)
         self._asked[positions] = True
+        self._asked_before = np.concatenate([[0], np.cumsum(self._asked)])  # (N + 1,)
         self._users, firsts = np.unique(log.users[positions], return_index=True)
         self._first = positions[firsts]
         self._last = positions[np.append(firsts[1:], len(positions)) - 1]
@@ -77,7 +78,9 @@ class Packing:
         number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
         stop = np.repeat(end, pieces) - number * self._stride
         last = np.minimum(stop, np.repeat(self._last, pieces))
-        return last, np.maximum(stop - self._stride, np.repeat(self._first - 1, pieces))
+        after = np.maximum(stop - self._stride, np.repeat(self._first - 1, pieces))
+        some = self._asked_before[last + 1] > self._asked_before[after + 1]
+        return last[some], after[some]
 
     def _batch(self, last: Positions, after: Positions) -> Batch:
         start = self._log.offsets[self._log.users[last]]

@@ -31,7 +31,7 @@ def rank_queries(
     check_catalogue(net, log)
     device, training = next(net.parameters()).device, net.training
     net.train(False)
-    widths = np.minimum(positions - log.offsets[log.users[positions]], net.length)
+    widths = np.minimum(positions - log.offsets[log.user_of(positions)], net.length)
     order = np.argsort(widths, kind="stable")  # queries of one width together: no work for padding
     ranks = np.zeros(len(positions))
     rows = max(1, SCORES_AT_ONCE // (log.n_items + 1))

@@ -19,15 +19,14 @@ class SeenItems:
         self._keys, self._firsts = np.unique(keys, return_index=True)
         first = np.zeros(len(log), bool)
         first[self._firsts] = True
-        self._users, self._users_starts = log.users, log.offsets
+        self._users, self._offsets = log.users, log.offsets
         self._before = np.concatenate([[0], np.cumsum(first)])  # (N + 1,): distinct items before each event
         self._distinct = torch.from_numpy(log.items[first].astype(np.int64))
 
     def before(self, events: Positions, device: torch.device | str = "cpu") -> Runs:
         """Return what was seen before each of some events (Q,)."""
-        starts = self._before[self._users_starts[self._users[events]]]
-        if self._distinct.device != torch.device(device):
-            self._distinct = self._distinct.to(device)
+        starts = self._before[self._offsets[self._users[events]]]
+        self._distinct = self._distinct.to(device)
         return Runs(self._distinct, *(torch.from_numpy(x).to(device) for x in (starts, self._before[events] - starts)))
 
     def first_met(self, events: Positions, items: npt.NDArray[np.int64]) -> Positions:

@@ -31,12 +31,15 @@ class Snapshot:
 
 
 def write_snapshot(
-    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, snapshot: Snapshot, config: Mapping[str, Any]
+    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, snapshot: Snapshot, settings: Mapping[str, Any]
 ) -> None:
     """Write a training under way; ExportError where the folder cannot be written."""
     facts = {
-        "config": dict(config), "losses": snapshot.losses, "validation": snapshot.validation, "steps": snapshot.steps
-    }  # fmt: skip
+        "settings": dict(settings),
+        "losses": snapshot.losses,
+        "validation": snapshot.validation,
+        "steps": snapshot.steps,
+    }
     memory = optimizer.state_dict()["state"]
     tensors = {
         **{f"net/{name}": value for name, value in net.state_dict().items()},
@@ -48,7 +51,7 @@ def write_snapshot(
 
 
 def read_snapshot(
-    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, config: Mapping[str, Any]
+    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, settings: Mapping[str, Any]
 ) -> Snapshot | None:
     """Put net and optimizer where a training was cut off, and return the rest; None where the folder holds none.
 
@@ -60,9 +63,9 @@ def read_snapshot(
     try:
         tensors = load(path.read_bytes())
         facts = json.loads(bytes(tensors.pop(FACTS).numpy()))
-        if facts["config"] != dict(config):
+        if facts["settings"] != dict(settings):
             raise TrainingError(
-                f"{path} is of a training with {facts['config']}, not {dict(config)}; give another folder, or "
+                f"{path} is of a training with {facts['settings']}, not {dict(settings)}; give another folder, or "
                 "delete the file to start anew"
             )
         net.load_state_dict(_within("net/", tensors))

@@ -95,7 +95,7 @@ class Negatives:
             raise TrainingError(f"{negatives} negatives teach nothing; draw at least 1 for each target")
         self.seen, self.negatives, self._n_items, self._users = seen, negatives, log.n_items, log.users
         self._until = np.zeros(log.n_users, np.int64)
-        self._until[log.users[positions]] = positions  # the last of each user stays
+        np.maximum.at(self._until, log.users[positions], positions)
 
     def __call__(self, net: CandidateBackbone, batch: Batch, rng: np.random.Generator) -> Float[Tensor, ""]:
         """Return the loss of a batch, summed over a target and its negatives, as a mean over targets."""

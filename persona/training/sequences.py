@@ -20,7 +20,7 @@ from persona.errors import TrainingError
 from persona.tasks.recommendation.events import EventLog
 from persona.tasks.recommendation.metrics import gains
 from persona.tasks.recommendation.splits import Split
-from persona.training.loop import Progress, descend, fitting, seeded
+from persona.training.loop import Progress, descend, seeded
 from persona.training.packing import Packing
 from persona.training.ranking import check_catalogue, rank_queries
 from persona.training.seen import SeenItems
@@ -36,9 +36,9 @@ class SequenceConfig:
     """How a sequence backbone is trained: AdamW, a linear warm-up, then a cosine down to a tenth of the rate.
 
     `loss`: "full" softmax, "sampled" softmax over `samples` items, or "negatives", `negatives` a target. `mask` leaves
-    what a user has seen out of every loss. `batch` windows of up to the net's length make a step, each with the next
-    `stride` targets (the whole window, if 0). Validation comes after every epoch, by at most `validated` queries;
-    `patience` epochs without a better one end the training.
+    what a user has seen out of every loss, and out of validation. `batch` windows of up to the net's length make a
+    step, each with the next `stride` targets (the whole window, if 0). Validation comes after every epoch, by at most
+    `validated` queries; `patience` epochs without a better one end the training.
     """
 
     loss: Literal["full", "sampled", "negatives"] = "full"
@@ -85,16 +85,16 @@ def train_sequences(
     """Train a sequence backbone in place on a split's training events, and leave it the weights of the best epoch.
 
     Where a `folder` is given, every epoch is kept there, and training goes on from what it holds. TrainingError where
-    nothing can be trained on, a loss is not finite, or the folder holds another run; DataError where log and net do not
-    fit.
+    nothing can be trained on or chosen by, a loss is not finite, or the folder holds another run; DataError where log
+    and net do not fit.
     """
     if config.epochs < 1 or config.batch < 1:
         raise TrainingError(f"{config.epochs} epochs of batches of {config.batch} windows do nothing; give at least 1")
     course = _Course(_backbone(net, log), log, split, config)
     best: Mapping[str, Tensor] = {}
     history = SequenceHistory()
-    with seeded(config.seed), fitting():
-        if folder is not None and (kept := read_snapshot(folder, net, course.optimizer, asdict(config))) is not None:
+    with seeded(config.seed):
+        if folder is not None and (kept := read_snapshot(folder, net, course.optimizer, course.facts())) is not None:
             history, best, course.steps = SequenceHistory(kept.losses, kept.validation), kept.best, kept.steps
         while not history.ended(config):
             history.losses.append(course.epoch(len(history.losses), progress))
@@ -103,7 +103,7 @@ def train_sequences(
                 best = {name: value.detach().clone() for name, value in net.state_dict().items()}
             if folder is not None:
                 kept = Snapshot(best, history.losses, history.validation, course.steps)
-                write_snapshot(folder, net, course.optimizer, kept, asdict(config))
+                write_snapshot(folder, net, course.optimizer, kept, course.facts())
     net.load_state_dict(best)
     net.eval()
     return history
@@ -115,15 +115,21 @@ class _Course:
     def __init__(self, net: CandidateBackbone, log: EventLog, split: Split, config: SequenceConfig) -> None:
         self.net, self.log, self.config, self.steps = net, log, config, 0
         self.packing = Packing(log, split.train, net.length, config.stride or net.length)
-        self.seen = SeenItems(log)
-        self.loss = _loss(config, log, split, self.seen if config.mask else None)
+        self.seen = SeenItems(log) if config.mask else None
+        self.loss = _loss(config, log, split, self.seen)
         self.total = self.packing.count(config.batch) * config.epochs
         matrices, rest = ([p for p in net.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         few, dice = config.validated, np.random.default_rng(config.seed)
         asked = split.validation
+        if not len(asked):
+            raise TrainingError("the split has no validation queries to choose an epoch by; give some")
         self.asked = asked if len(asked) <= few else np.sort(dice.choice(asked, few, replace=False))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what must be the same for a training to go on."""
+        return {**asdict(self.config), "events": len(self.log), "targets": self.packing.targets}
 
     def epoch(self, number: int, progress: Progress | None) -> float:
         """Train on every target once; return the mean loss."""
@@ -143,7 +149,7 @@ class _Course:
         return summed / count
 
     def validate(self) -> float:
-        """Return NDCG@10 on the validation queries, what was seen left out."""
+        """Return NDCG@10 on the validation queries."""
         return float(gains(rank_queries(self.net, self.log, self.asked, self.seen), VALIDATED_AT).mean())
 
     def _share_of_rate(self) -> float:
@@ -151,7 +157,8 @@ class _Course:
         warm = self.config.warm_up
         if done < warm:
             return done / warm
-        return LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - warm) / (1 - warm))))
+        past = min(1.0, (done - warm) / max(1 - warm, 1e-9))
+        return LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * past))
 
 
 def _backbone(net: nn.Module, log: EventLog) -> CandidateBackbone:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from persona.errors import ExportError, TrustError
@@ -66,6 +65,8 @@ class PublicKey:
     @classmethod
     def read(cls, path: Path) -> PublicKey:
         """Read what `SigningKey.write` wrote beside the private key; TrustError where it is something else."""
+        from cryptography.hazmat.primitives import serialization  # key files alone: a device needs none
+
         try:
             key = serialization.load_pem_public_key(_content(path))
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -101,6 +102,8 @@ class SigningKey:
 
         ExportError where a file stands there already: a private key is never overwritten.
         """
+        from cryptography.hazmat.primitives import serialization  # key files alone: a device needs none
+
         kind = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
         private = self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kind)
         public = self._key.public_key().public_bytes(
@@ -112,6 +115,8 @@ class SigningKey:
     @classmethod
     def read(cls, path: Path, passphrase: bytes | None = None) -> SigningKey:
         """Read a private key; TrustError where it is none, or the passphrase is missing, wrong, or not needed."""
+        from cryptography.hazmat.primitives import serialization  # key files alone: a device needs none
+
         try:
             key = serialization.load_pem_private_key(_content(path), passphrase)
         except (TypeError, ValueError, UnsupportedAlgorithm) as error:  # TypeError: a passphrase is missing or too much

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from persona.device import Backoff, HttpCloud, OnJump, Options, Runtime
+from persona.device import Backoff, HttpCloud, OnJump, Options, Pace, Runtime
 from persona.trust import Unsigned
 from persona.wire import REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
 from tests.device.devices import Clock, Inline, LocalCloud
@@ -218,7 +218,7 @@ def test_an_answer_after_an_edit_by_hand_is_not_used() -> None:
 def test_when_the_service_comes_back_adaptation_resumes() -> None:
     rng = np.random.default_rng(0)
     clock, port = Clock(), closed_port()
-    options = Options(backoff=Backoff(first_s=1.0, most_s=4.0))
+    options = Options(pace=Pace(backoff=Backoff(first_s=1.0, most_s=4.0, jitter=0.0)))
     with HttpCloud(f"http://127.0.0.1:{port}", 30.0, trust=Unsigned()) as cloud:
         runtime = Runtime(WORLD.bundle, cloud, executor=Inline(), clock=clock, options=options)
         tries = []

@@ -13,7 +13,7 @@ from persona.bundle import DEVICE_FILE
 from tests.worlds import World
 
 FORBIDDEN = ("torch", "scipy", "fastapi", "matplotlib", "sklearn", "onnx", "onnxscript", "pydantic")
-LIMIT_MB = 100
+LIMIT_MB = 80
 
 PREDICT = f"""
 import sys
@@ -29,6 +29,18 @@ with cloud, Runtime(read_bundle(Path(sys.argv[1])), cloud) as runtime:
         runtime.predict(np.ones((size, 4), np.float32))
 loaded = sorted(name for name in {FORBIDDEN} if name in sys.modules)
 assert not loaded, f"a device loads {{loaded}}"
+"""
+WITHOUT_CLOUD = """
+import sys
+import persona.device
+assert "onnxruntime" not in sys.modules
+import numpy as np
+from pathlib import Path
+from persona import read_bundle
+with persona.device.Runtime(read_bundle(Path(sys.argv[1]))) as runtime:
+    runtime.predict(np.ones((32, 4), np.float32))
+loaded = [name for name in ("cryptography", "urllib3", "ssl", "persona.trust") if name in sys.modules]
+assert not loaded, f"a device without a cloud loads {loaded}"
 """
 MEMORY = """
 lines = Path("/proc/self/status").read_text().splitlines()
@@ -55,7 +67,14 @@ def test_a_device_loads_no_training_stack(bundle: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_test_above_can_fail(bundle: Path, tmp_path: Path) -> None:
+def test_a_device_without_a_cloud_loads_neither_network_nor_signatures(bundle: Path) -> None:
+    done = run(WITHOUT_CLOUD, bundle)
+    assert done.returncode == 0, done.stderr
+    done = run("import persona.device\npersona.device.Unsigned()\n" + WITHOUT_CLOUD, bundle)
+    assert "loads ['cryptography'" in done.stderr, "and this check can fail"
+
+
+def test_the_check_of_the_training_stack_can_fail(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "torch.py").touch()
     done = run(f"import torch\n{PREDICT}", bundle, tmp_path)
     assert "a device loads ['torch']" in done.stderr

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from persona.device import DeviceModel
-from persona.device.guard import JumpTest, check_reply, shadow_trial
+from persona.device.guard import check_reply, shadow_trial
+from persona.device.jump_test import JumpTest
 from persona.edit import Array
 from persona.errors import EditError, FingerprintMismatch
 from persona.wire import AdaptReply

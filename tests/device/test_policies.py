@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from persona.device import Backoff, EveryN, Observation, OnJump, Policy, Standard
+from persona.device import Backoff, EveryN, Observation, OnJump, Pace, Policy, Standard
 from persona.device.policies import Schedule
 from tests.device.devices import Clock
+
+
+def paced(policy: Policy, clock: Clock) -> Schedule:
+    """Return a schedule whose waits no dice decide."""
+    return Schedule(policy, Pace(backoff=Backoff(1.0, 300.0, jitter=0.0)), clock, np.random.default_rng(0))
 
 
 def seen(since_answer: int = 0, jumped: bool = False, expired: bool = False) -> Observation:
@@ -36,7 +42,7 @@ def test_the_wait_doubles_up_to_its_limit() -> None:
 
 def test_nothing_is_due_before_the_wait_is_over() -> None:
     clock = Clock()
-    schedule = Schedule(OnJump(), Backoff(1.0, 300.0), clock)
+    schedule = paced(OnJump(), clock)
     assert schedule.due(32, math.inf)  # at the start, nothing is known of any domain
     for wait_s in (1.0, 2.0, 4.0):
         schedule.tried()
@@ -52,7 +58,7 @@ def test_nothing_is_due_before_the_wait_is_over() -> None:
 
 
 def test_a_late_answer_is_no_failure_and_leaves_the_question_open() -> None:
-    schedule = Schedule(OnJump(), Backoff(), Clock())
+    schedule = paced(OnJump(), Clock())
     schedule.failed()
     schedule.came_late()
     assert schedule.due(32, math.inf)
@@ -60,7 +66,7 @@ def test_a_late_answer_is_no_failure_and_leaves_the_question_open() -> None:
 
 def test_an_expiry_is_due_at_its_time() -> None:
     clock = Clock()
-    schedule = Schedule(Standard(), Backoff(), clock)
+    schedule = paced(Standard(), clock)
     schedule.settled()
     assert not schedule.due(32, clock.now + 1)
     assert schedule.due(32, clock.now)
@@ -72,7 +78,7 @@ def test_a_policy_is_told_how_long_ago_the_last_request_was() -> None:
             return seen.since_try_s >= 60
 
     clock = Clock()
-    schedule = Schedule(Patient(), Backoff(), clock)
+    schedule = paced(Patient(), clock)
     assert schedule.due(32, math.inf)
     schedule.tried()
     clock.now += 59

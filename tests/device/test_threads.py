@@ -7,11 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from persona.device import DeviceModel, Options, Runtime
+from persona.device.graph import RunsOn
+from persona.device.store import Store
 from persona.edit import Array
 from tests.device.devices import LocalCloud
 from tests.worlds import World
@@ -45,29 +48,35 @@ def in_threads(*jobs: Callable[[], None]) -> None:
         raise errors[0]
 
 
-def predict_while_swapping(predict: Callable[[], Array], use: Callable[[int], None], possible: list[Array]) -> None:
-    """Call `predict` in three threads while `use` swaps; every result must be one of two possible ones, bit by bit."""
-    left = [100, 100, 100]
+def predict_while_swapping(
+    predict: Callable[[], Array], use: Callable[[int], None], possible: list[Array], threads: int = 3, swaps: int = 0
+) -> None:
+    """Call `predict` in threads, 100 times each, while `use` swaps, at least so many times; every result must be one of
+    two possible ones, bit by bit."""
+    left = [100] * threads
     seen = [0, 0]
+    swapped = [0]
 
     def swap() -> None:
-        turn = 0
-        while any(left):
-            turn += 1
-            use(turn % 2)
+        while any(left) or swapped[0] < swaps:
+            swapped[0] += 1
+            use(swapped[0] % 2)
 
     def check(thread: int) -> None:
         try:
-            while left[thread]:
+            while left[thread] or swapped[0] < swaps:
                 logits = predict()
                 matches = [np.array_equal(logits, one) for one in possible]
                 assert sum(matches) == 1, "a torn result"
                 seen[matches.index(True)] += 1
-                left[thread] -= 1
+                left[thread] = max(left[thread] - 1, 0)
+        except BaseException:
+            swapped[0] = swaps  # let the others end
+            raise
         finally:
             left[thread] = 0
 
-    in_threads(swap, *(partial(check, thread) for thread in range(3)))
+    in_threads(swap, *(partial(check, thread) for thread in range(threads)))
     assert min(seen) > 0
 
 
@@ -94,6 +103,25 @@ def test_every_prediction_under_swaps_is_exactly_that_of_one_edit() -> None:
     runtime = Runtime(world.bundle)
     runtime.use(edits[0])
     predict_while_swapping(lambda: runtime.predict(x), lambda turn: runtime.use(edits[turn]), possible)
+
+
+@pytest.mark.parametrize("swaps", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("runs_on", ["onnxruntime", "numpy"])
+def test_under_8_threads_every_result_is_that_of_one_of_two_edits(swaps: int, runs_on: RunsOn, tmp_path: Path) -> None:
+    world = World()
+    x, _ = world.sample(1, 32, np.random.default_rng(0))
+    edits = [world.edit(1), world.edit(-1)]
+    with Store(tmp_path) as store:
+        options = Options(runs_on=runs_on, store=store)
+        model = DeviceModel(world.bundle, runs_on=runs_on)
+        possible = [model.run(x, model.weights(edit))[0] for edit in edits]
+        with Runtime(world.bundle, options=options) as runtime:
+            runtime.use(edits[0])
+            predict_while_swapping(
+                lambda: runtime.predict(x), lambda turn: runtime.use(edits[turn]), possible, 8, swaps
+            )
+            assert runtime.status().storage == ""
+        assert store.edit(world.bundle) is None, "an edit by hand is its app's to put in force again"
 
 
 def test_while_answers_arrive_and_domains_change_every_result_is_that_of_one_edit() -> None:

@@ -128,7 +128,7 @@ def test_lies_are_refused(client: Client, bundle: Bundle) -> None:
 
 
 def test_what_is_no_good_for_this_bundle_is_refused(client: Client, bundle: Bundle) -> None:
-    refused(adapt(client, samples_request(bundle, np.ones((4, 3), np.float32))), 422, "this bundle reads sketch")
+    refused(adapt(client, samples_request(bundle, np.ones((4, 2), np.float32))), 422, "needs ('S', 3)")
     refused(adapt(client, sketch_request(bundle, np.ones(7, np.float32))), 422, "needs (8,)")
     refused(adapt(client, sketch_request(bundle, np.full(8, 17, np.float32))), 422, "beyond ±16")
     refused(adapt(client, sketch_request(bundle, features(1), count=0)), 422, "of 0 samples")

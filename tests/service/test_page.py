@@ -8,8 +8,8 @@ from pathlib import Path
 from starlette.routing import Route
 
 from persona import wire
+from persona.answer import EXPIRES_S
 from persona.service import problems, server
-from persona.service.adaptation import EXPIRES_S
 from persona.service.limits import DEFAULT_LIMITS
 from tests.service.asgi import Client
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona.errors import TrainingError
+from persona.errors import DataError, TrainingError
 from persona.training.packing import Packing, prefixes
 from tests.training.logs import askable, log_of, noise
 
@@ -21,7 +21,8 @@ def test_every_target_comes_once_after_its_own_history(seed: int, stride: int, m
         return
     met = []
     for batch in Packing(log, positions, length, stride).batches(size, rng):
-        assert len(batch.windows) <= size
+        assert 0 < len(batch.windows) <= size
+        assert len(set(batch.places // batch.windows.shape[1])) == len(batch.windows), "a window without a target"
         assert batch.windows[:, 0].any(), "a column of padding alone"
         assert (batch.targets == log.items[batch.events]).all()
         for window, event in zip(prefixes(batch, length), batch.events, strict=True):
@@ -57,7 +58,18 @@ def test_the_count_of_batches_is_about_right(seed: int) -> None:
     assert met == pytest.approx(packing.count(16), rel=0.1)
 
 
+def test_the_order_of_the_positions_does_not_matter() -> None:
+    log, rng = noise(8, 30, 9), np.random.default_rng(0)
+    one, other = (
+        Packing(log, p, 5, 5).batches(4, np.random.default_rng(1))
+        for p in (askable(log), rng.permutation(askable(log)))
+    )
+    assert [batch.windows.tolist() for batch in one] == [batch.windows.tolist() for batch in other]
+
+
 def test_what_cannot_be_packed_is_refused() -> None:
+    with pytest.raises(DataError, match="wanted places among 2 events"):
+        Packing(log_of([1, 2]), np.array([2]), 4, 4)
     with pytest.raises(TrainingError, match="no event to train on has another of its user before it"):
         Packing(log_of([1], [2]), np.arange(2), 4, 4)
     with pytest.raises(TrainingError, match="windows of 4 events have 5 targets each; wanted 1 to 4"):

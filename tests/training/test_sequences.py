@@ -139,6 +139,8 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     for wrong in (replace(QUICK, epochs=0), replace(QUICK, batch=0)):
         with pytest.raises(TrainingError, match="do nothing; give at least 1"):
             train_sequences(net_of(), LOG, SPLIT, wrong)
+    with pytest.raises(TrainingError, match="no validation queries"):
+        train_sequences(net_of(), LOG, replace(SPLIT, validation=np.zeros(0, np.int64)), QUICK)
     alone = log_of([1], [2], n_items=ITEMS)
     with pytest.raises(TrainingError, match="has another of its user before it"):
         train_sequences(net_of(), alone, replace(SPLIT, train=np.array([0, 1])), QUICK)
@@ -149,6 +151,8 @@ def test_what_is_kept_of_another_training_or_damaged_is_refused(tmp_path: Path) 
     train_sequences(net_of(), LOG, SPLIT, config, folder=tmp_path)
     with pytest.raises(TrainingError, match="is of a training with"):
         train_sequences(net_of(), LOG, SPLIT, replace(config, seed=3), folder=tmp_path)
+    with pytest.raises(TrainingError, match="is of a training with"):
+        train_sequences(net_of(), LOG, replace(SPLIT, train=SPLIT.train[:-1]), config, folder=tmp_path)
     with pytest.raises(TrainingError, match="damaged, or of another net"):
         train_sequences(net_of(GRU4Rec), LOG, SPLIT, config, folder=tmp_path)
     kept = tmp_path / SNAPSHOT_FILE

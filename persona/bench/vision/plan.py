@@ -36,8 +36,8 @@ class Plan:
     window_size: int = 32
     base_steps: int = 600
     warm_steps: int = 1200
-    steps: int = 3000
-    peer_steps: int = 5700
+    steps: int = 2250
+    peer_steps: int = 4600
     teacher_steps: int = 1500
     ablation_steps: int = 400
     kit_windows: int = 2048

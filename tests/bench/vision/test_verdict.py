@@ -15,6 +15,7 @@ from persona.bench.vision.roles import OURS_ROW, PACS, PRIMARY
 from persona.bench.vision.store import Unit, write_costs
 from persona.bench.vision.verdict import stored_verdicts, verdicts
 from persona.errors import DataError
+from tests.bench.device.figures import stored
 from tests.bench.vision.storing import grid, store, store_everything
 
 ALL = {f"A{number}" for number in range(1, 10)}
@@ -158,7 +159,8 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_verb_exits_with_0_only_where_all_is_met(everything: Path, tmp_path: Path, whole: bool) -> None:
-    results = ["--results", str(everything if whole else tmp_path), "--benchmark", "vision"]
+    which = ["--benchmark", "vision", "--benchmark", "device"]
+    results = ["--results", str(everything if whole else tmp_path), "--device", str(stored(tmp_path)), *which]
     command = [sys.executable, "-m", "persona", "bench", "verdict", *results]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == (0 if whole else 1), ended.stderr

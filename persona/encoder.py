@@ -1,13 +1,18 @@
-"""The adapter's encoder in onnxruntime: what devices sent → codes, many requests in one run."""
+"""The adapter's encoder in onnxruntime: what devices sent → codes, many requests in one run.
+
+It runs in the service, or on a device that adapts without one: the same code either way.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
 
+from persona.base_pass import BasePass, open_session
 from persona.bundle import Bundle, CloudHalf
 from persona.edit import Array
 from persona.errors import BundleError, ServiceError, UnusableRequest
@@ -18,11 +23,22 @@ from persona.wire import AdaptRequest
 _MATE_TOLERANCE = 1e-3
 
 
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples (S, …) of a device whose sketch is still to be taken."""
+
+    values: Array
+
+
+Accepted = Array | Samples
+
+
 class Encoder:
     """One onnxruntime session over the encoder graph of a bundle.
 
     Inputs of the graph: ``features`` (B, F), or ``samples`` (B, S, *input_shape) and ``mask`` (B, S); output
-    ``codes`` (B, n, d); all float32. BundleError where it has others, or mixes the requests of a batch.
+    ``codes`` (B, n, d); all float32. Where it reads features, samples are welcome too: the bundle's own graph makes
+    features of them. BundleError where it has others, or mixes the requests of a batch.
     """
 
     def __init__(self, cloud: CloudHalf, bundle: Bundle) -> None:
@@ -31,7 +47,9 @@ class Encoder:
         self._longest = bundle.support[1]
         self._code_shape = bundle.decoder.code_shape
         self._row = (bundle.sketch.n_features,) if bundle.context == "sketch" else bundle.input_shape
-        self._session = _open_session(cloud.encoder)
+        self._input_shape = bundle.input_shape
+        self._base_pass = BasePass(bundle) if bundle.context == "sketch" else None
+        self._session = open_session(cloud.encoder, "cloud bundle's encoder")
         wanted: dict[str, tuple[int | None, ...]] = {"features": (None, *self._row)}
         if bundle.context == "samples":
             wanted = {"samples": (None, None, *self._row), "mask": (None, None)}
@@ -42,29 +60,30 @@ class Encoder:
     @property
     def largest_bytes(self) -> int:
         """Bytes of the largest request that `accept` lets through, in float32."""
-        return 4 * math.prod(self._row) * (self._longest if self._context == "samples" else 1)
+        return 4 * max(math.prod(self._row), self._longest * math.prod(self._input_shape))
 
-    def accept(self, request: AdaptRequest) -> Array:
+    def accept(self, request: AdaptRequest) -> Accepted:
         """Return a request's values as float32, ready for `codes`.
 
         UnusableRequest where they are not what this encoder reads.
         """
-        if request.context != self._context:
-            raise UnusableRequest(f"a request brings {request.context}; this bundle reads {self._context}")
         values = request.values.astype(np.float32)
-        if self._context == "sketch":
-            self._check_sketch(values, request.count)
-        else:
+        if request.context == "samples":
             self._check_samples(values, request.count)
+            return values if self._base_pass is None else Samples(values)
+        if self._context != "sketch":
+            raise UnusableRequest(f"a request brings {request.context}; this bundle reads {self._context}")
+        self._check_sketch(values, request.count)
         return values
 
-    def codes(self, accepted: Sequence[Array]) -> Array:
+    def codes(self, accepted: Sequence[Accepted]) -> Array:
         """Return the codes (B, n, d) of values that `accept` returned, in one run.
 
         ServiceError where the graph fails, UnusableRequest where a code is not finite. Either speaks of the
         whole batch: only single runs tell whose fault it is.
         """
-        feeds = {"features": np.stack(accepted)} if self._context == "sketch" else _pad(accepted)
+        rows = [self._row_of(one) for one in accepted]
+        feeds = {"features": np.stack(rows)} if self._context == "sketch" else _pad(rows)
         try:
             (codes,) = self._session.run(["codes"], feeds)
         except Exception as error:  # onnxruntime's exceptions have no root of their own
@@ -74,6 +93,16 @@ class Encoder:
         if not np.isfinite(codes).all():
             raise UnusableRequest("the encoder finds no finite code for a request; send ordinary values")
         return np.asarray(codes, np.float32)
+
+    def _row_of(self, accepted: Accepted) -> Array:
+        if not isinstance(accepted, Samples):
+            return accepted
+        if self._base_pass is None:
+            raise ServiceError("samples without a sketch reached an encoder that reads samples")
+        try:
+            return self._base_pass.features(accepted.values)
+        except BundleError as error:
+            raise ServiceError(f"no sketch can be taken of samples: {error}") from error
 
     def _check_sketch(self, features: Array, count: int) -> None:
         if features.shape != self._row or count < 1:
@@ -85,10 +114,10 @@ class Encoder:
             raise UnusableRequest(f"a sketch has features beyond ±{FEATURE_LIMIT:g}; clip them as devices do")
 
     def _check_samples(self, samples: Array, count: int) -> None:
-        if samples.shape[1:] != self._row or len(samples) > self._longest:
+        if samples.shape[1:] != self._input_shape or len(samples) > self._longest:
             raise UnusableRequest(
                 f"a request's samples have shape {samples.shape}; "
-                f"this bundle needs {('S', *self._row)} with S up to {self._longest}"
+                f"this bundle needs {('S', *self._input_shape)} with S up to {self._longest}"
             )
         if len(samples) != count:
             raise UnusableRequest(f"a request brings {len(samples)} samples and counts {count}; say one number")
@@ -107,16 +136,6 @@ class Encoder:
             raise BundleError(f"a cloud bundle's encoder does not run ({reason}); export it anew") from error
         if not np.allclose(together, apart, rtol=0, atol=_MATE_TOLERANCE):
             raise BundleError("a cloud bundle's encoder mixes the requests that share a run; export it anew")
-
-
-def _open_session(graph: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # failures come back as exceptions, with their text
-    try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # as above
-        raise BundleError(f"a cloud bundle's encoder cannot be loaded ({error}); export it anew") from error
 
 
 def _check_ports(what: str, found: Sequence[ort.NodeArg], wanted: Mapping[str, tuple[int | None, ...]]) -> None:

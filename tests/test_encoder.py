@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto
 
-from persona.bundle import Bundle, CloudHalf
+from persona.bundle import CloudHalf
+from persona.encoder import Encoder
 from persona.errors import BundleError, ServiceError, UnusableRequest
-from persona.service.encoder import Encoder
+from persona.sketch import Sketch
 from persona.wire import AdaptRequest
 from tests.service.asking import features
 from tests.service.graphs import (
@@ -28,6 +29,7 @@ from tests.service.graphs import (
     sketch_encoder,
 )
 from tests.tiny_bundles import tiny_bundle
+from tests.worlds import World
 
 SKETCH_BUNDLE = tiny_bundle()
 SAMPLES_BUNDLE = replace(tiny_bundle(), context="samples")
@@ -75,7 +77,8 @@ def test_every_dtype_of_the_wire_means_the_same_numbers(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("request_", "complaint"),
     [
-        (AdaptRequest("", "samples", np.ones((4, 3), np.float32), 4), "brings samples; this bundle reads sketch"),
+        (AdaptRequest("", "samples", np.ones((4, 2), np.float32), 4), r"shape \(4, 2\).*needs \('S', 3\)"),
+        (AdaptRequest("", "samples", np.ones((17, 3), np.float32), 17), "S up to 16"),
         (AdaptRequest("", "sketch", np.ones(9, np.float32), 4), r"shape \(9,\).*needs \(8,\)"),
         (AdaptRequest("", "sketch", np.ones((1, 8), np.float32), 4), r"shape \(1, 8\)"),
         (AdaptRequest("", "sketch", np.ones(8, np.float32), 0), "of 0 samples"),
@@ -104,7 +107,7 @@ def test_a_set_that_does_not_fit_is_refused(request_: AdaptRequest, complaint: s
 
 
 def test_a_request_may_be_as_large_as_the_bundle_says() -> None:
-    assert SKETCHES.largest_bytes == 8 * 4
+    assert SKETCHES.largest_bytes == 16 * 3 * 4  # samples, of which the service takes the sketch
     assert SETS.largest_bytes == 16 * 3 * 4
 
 
@@ -139,6 +142,32 @@ def test_a_graph_that_is_not_an_encoder_of_this_bundle_is_refused(make: Callable
         Encoder(CloudHalf(make(), ""), SKETCH_BUNDLE)
 
 
-def test_a_set_encoder_is_for_bundles_of_samples(samples_bundle: Bundle) -> None:
+def test_a_set_encoder_is_for_bundles_of_samples() -> None:
     with pytest.raises(BundleError, match=r"wanted \['mask', 'samples'\]"):
-        Encoder(CloudHalf(sketch_encoder(), ""), samples_bundle)
+        Encoder(CloudHalf(sketch_encoder(), ""), SAMPLES_BUNDLE)
+
+
+def test_samples_give_the_code_of_the_sketch_that_a_device_would_have_sent() -> None:
+    world = World()
+    encoder = Encoder(CloudHalf(world.encoder, ""), world.bundle)
+    for seed, domain in enumerate((1, -1, 1)):
+        x, _ = world.sample(domain, 32, np.random.default_rng(seed), 0.3)
+        sketch = Sketch.of(world.bundle.sketch, world.moments(x), world.logits(x))
+        features = sketch.travelling(world.bundle.sketch).astype(np.float32)
+        accepted = encoder.accept(AdaptRequest("", "samples", x, 32))
+        np.testing.assert_allclose(encoder.codes([accepted]), encoder.codes([features]), atol=1e-6)
+        np.testing.assert_array_equal(encoder.codes([accepted, features])[0], encoder.codes([accepted])[0])
+
+
+def test_samples_whose_moments_are_not_finite_are_refused() -> None:
+    world = World()
+    encoder = Encoder(CloudHalf(world.encoder, ""), world.bundle)
+    accepted = encoder.accept(AdaptRequest("", "samples", np.full((4, 4), 1e30, np.float32), 4))
+    with pytest.raises(UnusableRequest, match="finite moments"):
+        encoder.codes([accepted])
+
+
+def test_a_graph_that_takes_no_sketch_is_a_fault_of_the_service() -> None:
+    accepted = SKETCHES.accept(AdaptRequest("", "samples", np.ones((4, 3), np.float32), 4))
+    with pytest.raises(ServiceError, match="no sketch can be taken"):
+        SKETCHES.codes([accepted])
