@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from persona.errors import CatalogError
+
 Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
 DeviceResults = Annotated[Path, typer.Option(help="File that `persona bench device --out` wrote.")]
 Recommendation = Annotated[
@@ -28,8 +30,7 @@ def bench_verdict(
     device: DeviceResults = DEVICE_RESULTS,
     of_recommendation: Recommendation = RECOMMENDATION,
     benchmark: Annotated[
-        list[Literal["vision", "device", "recommendation"]] | None,
-        typer.Option(help="Whose targets; repeat. Default: all."),
+        list[str] | None, typer.Option(help="Whose targets: vision, device, recommendation; repeat. Default: all.")
     ] = None,
 ) -> None:
     """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
@@ -45,6 +46,9 @@ def bench_verdict(
         "device": lambda: device_verdicts(device),
         "recommendation": lambda: recommendation_verdicts(of_recommendation),
     }
+    unknown = set(benchmark or ()) - set(judged)
+    if unknown:
+        raise CatalogError(f"there is no benchmark {min(unknown)!r}; there are {', '.join(judged)}")
     found = [verdict for name in benchmark or judged for verdict in judged[name]()]
     Console().print(table_of(found))
     if not all_met(found):
