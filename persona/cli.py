@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from persona import signing
-from persona.bench.names import Benchmark
-from persona.bench.recommendation import verb as recommendation
+from persona.bench import verbs
 from persona.demo import command
 from persona.errors import DataError, PersonaError
 
@@ -37,7 +36,8 @@ app.add_typer(bench, name="bench")
 app.add_typer(signing.keys, name="keys")
 app.add_typer(signing.sign, name="sign")
 app.command()(signing.verify)
-bench.command("recommendation")(recommendation.bench_recommendation)
+for name, verb in verbs.VERBS.items():
+    bench.command(name)(verb)
 app.command()(command.demo)
 app.command("demo-recommendation")(command.demo_recommendation)
 
@@ -46,10 +46,6 @@ Data = Annotated[
 ]
 Task = Annotated[str, typer.Option(help="A task's name, or module:Class for one of your own.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Results = Annotated[Path, typer.Option(help="Folder with stored results: a folder for each data set and backbone.")]
-DeviceResults = Annotated[Path, typer.Option(help="File that `persona bench device --out` wrote.")]
-DEVICE_RESULTS = Path("benchmarks/results/device.json")
-
 
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
@@ -275,64 +271,6 @@ def bench_device(
     if out is not None:
         write_whole(out, (json.dumps(figures, indent=1) + "\n").encode())
     _show(*tables_of(figures))
-
-
-@bench.command("verdict")
-def bench_verdict(
-    results: Results = Path("benchmarks/results/vision"),
-    of_recommendation: recommendation.Results = recommendation.RESULTS,
-    device: DeviceResults = DEVICE_RESULTS,
-    benchmark: Annotated[list[Benchmark] | None, typer.Option(help="Whose targets; repeat. Default: all.")] = None,
-) -> None:
-    """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
-    from persona.bench.device.judges import device_verdicts
-    from persona.bench.recommendation.judges import recommendation_verdicts
-    from persona.bench.verdict import all_met, table_of
-    from persona.bench.vision.verdict import stored_verdicts
-
-    judged = {
-        "vision": lambda: stored_verdicts(results),
-        "recommendation": lambda: recommendation_verdicts(of_recommendation),
-        "device": lambda: device_verdicts(device),
-    }
-    found = [verdict for name in benchmark or Benchmark for verdict in judged[name]()]
-    _show(table_of(found))
-    if not all_met(found):
-        raise typer.Exit(1)
-
-
-@bench.command("page")
-def bench_page(
-    results: Results = Path("benchmarks/results/vision"),
-    out: Annotated[Path, typer.Option(help="File to write; its plots go into a folder beside it of that name.")] = Path(
-        "docs/benchmarks.md"
-    ),
-    notes: Annotated[Path, typer.Option(help="Text on what was tried, taken in as it is where it exists.")] = Path(
-        "benchmarks/vision/notes.md"
-    ),
-    of_recommendation: recommendation.Results = recommendation.RESULTS,
-    device: DeviceResults = DEVICE_RESULTS,
-) -> None:
-    """Write the benchmarks' pages and their plots from stored results, and from nothing else.
-
-    Where there are results of recommendation or of a device, their pages stand beside OUT, as NAME-recommendation and
-    NAME-device.
-    """
-    from persona.bench.device.page import write_device_page
-    from persona.bench.vision.page import write_page
-
-    write_page(results, out, notes)
-    typer.echo(f"page: {out}")
-    if any(of_recommendation.glob("*/*/seed-*.json")):
-        from persona.bench.recommendation.page import write_page as write_recommendation
-
-        beside = out.with_name(f"{out.stem}-recommendation{out.suffix}")
-        write_recommendation(of_recommendation, beside, notes.parent.parent / "recommendation" / notes.name)
-        typer.echo(f"page: {beside}")
-    if device.exists():
-        beside = out.with_name(f"{out.stem}-device{out.suffix}")
-        write_device_page(device, beside)
-        typer.echo(f"page: {beside}")
 
 
 @bench.command("vision")

@@ -159,10 +159,8 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_verb_exits_with_0_only_where_all_is_met(everything: Path, tmp_path: Path, whole: bool) -> None:
-    results = [
-        "--results", str(everything if whole else tmp_path), "--device", str(stored(tmp_path)),
-        "--benchmark", "vision", "--benchmark", "device",
-    ]  # fmt: skip
+    which = ["--benchmark", "vision", "--benchmark", "device"]
+    results = ["--results", str(everything if whole else tmp_path), "--device", str(stored(tmp_path)), *which]
     command = [sys.executable, "-m", "persona", "bench", "verdict", *results]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == (0 if whole else 1), ended.stderr
