@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from persona.service.encoder import Encoder
 
 from persona.adapters.heads.adapter import HeadAdapter
 from persona.adapters.heads.forms import EditForm
@@ -17,6 +16,7 @@ from persona.backbones.edited import CORE, SHIFT, Broadcast, EditedHead, deltas_
 from persona.backbones.sasrec import SASRec
 from persona.bundle import Bundle, read_bundle, read_cloud_half
 from persona.device import Catalogue, DeviceModel, Recommender
+from persona.encoder import Encoder
 from persona.errors import ExportError
 from persona.export.ranking import RankingOptions, codes_of, export_ranking, fit_text_map
 from persona.item_vectors import read_items
