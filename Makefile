@@ -13,7 +13,7 @@ test:
 demo:
 	@scripts/demo $(ARGS) $(DEMO_ARGS)
 
-# Recommendation on MovieLens-100K, which it fetches: about ten minutes
+# Recommendation on MovieLens-100K, which it fetches
 demo-recommendation:
 	@scripts/demo-recommendation $(ARGS)
 

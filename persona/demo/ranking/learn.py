@@ -24,6 +24,8 @@ from persona.training.sequences import SequenceConfig, train_sequences
 
 # Of the recent period, the part that is counted when the adapter is trained on the rest.
 COUNTED = 0.5
+# Of the adapter: fifteen thousand targets are few, and at four times this it is worse than no adapter after one epoch.
+RATE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def learn(log: EventLog, sizes: Sizes, seed: int, progress: Callable[[str], Prog
     early, later = early_part(recent, COUNTED)
     with torch.no_grad():
         before = change(period_statistics(head, features, early, trained))
-    taught = HeadConfig(sizes.adapter_epochs, validated=sizes.validated, seed=seed)
+    taught = HeadConfig(sizes.adapter_epochs, learning_rate=RATE, validated=sizes.validated, seed=seed)
     curve = train_editor(head, adapter, features, (np.sort(later), validation), taught, before)
     curves = {"base": history.validation, "adapter": curve}
     return Learnt(log, ageing, recent, head, adapter, broadcast, features, curves)
