@@ -86,7 +86,7 @@ class Asking:
         flips = self.guard.share_strain("flips", differing(candidate.logits, own.logits), len(x))
         with self.stand.lock:
             distrusted = self.stand.trust.add(max(far, flips))
-        logger.info("an answer was tried: far=%.2f flips=%.2f cloud_strain=%.2f", far, flips, self.stand.trust.total)
+        logger.debug("an answer was tried: far=%.2f flips=%.2f cloud_strain=%.2f", far, flips, self.stand.trust.total)
         check_strain(far, "lies farther from what the device's own map predicts")
         check_strain(flips, "changes more of the device's own answers")
         if distrusted:
