@@ -1,4 +1,4 @@
-"""Settings of base models of sequences, one entry a base; what each has shown is in benchmarks/recommendation/notes.md."""
+"""Settings of base models of sequences, one a base; what they have shown is in benchmarks/recommendation/notes.md."""
 
 from __future__ import annotations
 
