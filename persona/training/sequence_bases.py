@@ -1,4 +1,4 @@
-"""Settings by which base models of sequences reach their figures, chosen on validation queries: one entry a base."""
+"""Settings of base models of sequences, one a base; what they have shown is in benchmarks/recommendation/notes.md."""
 
 from __future__ import annotations
 
