@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from persona.device.graph import RunsOn
 from persona.device.placements import PLACEMENTS, Placement
 from persona.device.policies import Pace
+from persona.device.policies.schedule import Dice
 from persona.device.store import Store
 from persona.errors import DataError
 
@@ -22,7 +21,8 @@ class Options:
     none. `pace` keeps requests to what a service can bear. `sketch_share` of the samples, in (0, 1], pass a second time
     under base weights while an edit is in force, so that the sketch means the same whichever edit that is, and the
     guard can compare; `threads` of one run. `prior` False leaves out the prior term of a bundle that has one, `guard`
-    False the tether and the watch. `rng` throws the dice of waits; None for dice of its own. `runs_on` onnxruntime,
+    False the tether and the watch. `rng` throws the dice of waits; None for those of the
+    system (numpy's would cost a device 7 MB). `runs_on` onnxruntime,
     numpy, or whichever is there. `store` keeps the bundle and the answer in force on disk; it is not closed here.
     """
 
@@ -32,7 +32,7 @@ class Options:
     threads: int = 1
     prior: bool = True
     guard: bool = True
-    rng: np.random.Generator | None = None
+    rng: Dice | None = None
     runs_on: RunsOn = "auto"
     store: Store | None = None
 

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from random import SystemRandom
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from persona.bundle import Bundle
 from persona.device.asking import Asking
@@ -76,7 +75,7 @@ class Runtime:
         self._prior = PriorTerm(bundle, options.prior)
         self._background = Background(executor)
         self._keeper = Keeper(options.store, whole, executor, clock)
-        dice = np.random.default_rng() if options.rng is None else options.rng
+        dice = SystemRandom() if options.rng is None else options.rng
         schedule = Schedule(policy or Standard(), options.pace, clock, dice)
         base = InForce("base", self._model.weights(None), "base")
         status = Status("base", bundle.bank.version, placement=place.placement)

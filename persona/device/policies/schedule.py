@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Protocol
 
 from persona.device.policies.base import Observation, Policy
 from persona.errors import DataError
 
 Clock = Callable[[], float]
 _HOUR_S = 3600.0
+
+
+class Dice(Protocol):
+    """Throws numbers, as numpy's and the standard library's generators do."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,9 @@ class Backoff:
             return 0.0
         return min(self.first_s * 2.0 ** min(failures - 1, 64), self.most_s)
 
-    def draw_s(self, failures: int, rng: np.random.Generator) -> float:
+    def draw_s(self, failures: int, rng: Dice) -> float:
         """Return a wait, from the longest down by up to the jitter's share."""
-        return self.wait_s(failures) * (1 - self.jitter * float(rng.random()))
+        return self.wait_s(failures) * (1 - self.jitter * rng.random())
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class TokenBucket:
 class Schedule:
     """Follows what happens to a device's requests and says when the next is due. Not for several threads at once."""
 
-    def __init__(self, policy: Policy, pace: Pace, clock: Clock, rng: np.random.Generator) -> None:
+    def __init__(self, policy: Policy, pace: Pace, clock: Clock, rng: Dice) -> None:
         self._policy, self._pace, self._clock, self._rng = policy, pace, clock, rng
         self._bucket = None if pace.per_hour is None else TokenBucket(pace.per_hour / _HOUR_S, pace.burst, clock)
         self._since_answer = self._windows = self._failures = 0
@@ -151,5 +158,5 @@ class Schedule:
             self._wished_until = None
             return False
         if self._wished_until is None:
-            self._wished_until = now + self._pace.spread_s * float(self._rng.random())
+            self._wished_until = now + self._pace.spread_s * self._rng.random()
         return now >= self._wished_until and (self._bucket is None or self._bucket.has_one())
