@@ -22,7 +22,7 @@ import onnxruntime
 
 from persona.bundle import Bundle
 from persona.demo.starting import bundle_for, trust_for
-from persona.device import DeviceModel, HttpCloud, Options, Placement, Runtime, Status, Store
+from persona.device import HttpCloud, Options, Placement, Runtime, Status, Store
 from persona.device.model import Weights
 from persona.device.options import DEFAULTS
 from persona.edit import Array, Edit
@@ -71,13 +71,13 @@ class Device:
         `clouds` two connections to one service, or none. The runtime as an app would use it keeps its state.
         """
         self._controls = controls
-        self._model = DeviceModel(bundle)
-        self._base: Weights = self._model.weights(None)
-        self._mean = None if controls is None else self._model.weights(controls.mean_edit)
         self._clouds = clouds
         same, causal = clouds or (None, None)
         self._same = Runtime(bundle, same, options=replace(options, store=None))
         self.causal = Runtime(bundle, causal, options=options)
+        self._model = self.causal.model
+        self._base: Weights = self._model.weights(None)
+        self._mean = None if controls is None else self._model.weights(controls.mean_edit)
 
     def meet(self, window: Window) -> dict[str, Any]:
         """Predict one window in every way and return its record."""

@@ -148,6 +148,11 @@ class Runtime:
             self._stand.schedule.settled()
             self._stand.put(InForce("base" if edit is None else "by hand", weights, "by hand"))
 
+    @property
+    def model(self) -> DeviceModel:
+        """The model that predictions run on, to be run under other weights beside them."""
+        return self._model
+
     def keep(self) -> KeptEdit | None:
         """Return the answer in force, to be offered to the next process; None where something else is in force."""
         return self._following.keep()
