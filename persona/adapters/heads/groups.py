@@ -44,4 +44,5 @@ def mean_vectors(history: History, vectors: Tensor, reach: int) -> Tensor:
 
 def centres_of(means: Tensor, groups: int, rng: np.random.Generator) -> Tensor:
     """Return the centres (G, d) of mean vectors (M, d)."""
-    return torch.from_numpy(np.asarray(fit_centres(means.numpy(), groups, rng).centres, np.float32))
+    centres = fit_centres(means.numpy()[:, None], groups, rng).centres  # one layer's code each
+    return torch.from_numpy(np.asarray(centres[:, 0], np.float32))
