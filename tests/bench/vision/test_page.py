@@ -110,6 +110,7 @@ def test_the_verb_writes_the_same_page_and_plots_twice(tmp_path: Path) -> None:
     out = tmp_path / "docs" / "benchmarks.md"
     notes = tmp_path / "no-notes.md"
     command = [sys.executable, "-m", "persona", "bench", "page", "--results", str(root), "--out", str(out)]
+    command += ["--recommendation", str(tmp_path / "none"), "--device", str(tmp_path / "none.json")]
     assert subprocess.run([*command, "--notes", str(notes)], capture_output=True, check=False).returncode == 0
     first = {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file()}
     assert {path.name for path in first} == {out.name, *(f"fashion-mnist-cnn-bn-{kind}.svg" for kind in PLOTS)}
