@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from persona.errors import BundleError, BundleVersionError
+from persona.strict_json import parse_object
 
 FORMAT = 1
 SIZE_LIMIT_BYTES = 512 << 20
@@ -97,24 +98,9 @@ def checked_manifest(kind: str, text: str) -> dict[str, Any]:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_object(text)
+    except ValueError as error:
         raise BundleError(f"a bundle's header is not JSON ({error}); the file is damaged or not a bundle") from error
-    if not isinstance(value, dict):
-        raise BundleError(f"a bundle's header is a {type(value).__name__}; wanted an object")
-    return value
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; ValueError where a key stands twice: readers differ in which one they believe."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_format(found: Any) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from persona.errors import ServiceError
@@ -108,3 +108,24 @@ def wait_until(condition: Callable[[], bool], limit_s: float, clock: Callable[[]
             return False
         time.sleep(POLL_S)
     return True
+
+
+def wait_for_all(processes: Mapping[str, subprocess.Popen[bytes]], limit_s: float, tick: Callable[[], None]) -> None:
+    """Wait until processes, by name, have ended, calling `tick` again and again; none is left running afterwards.
+
+    ServiceError naming the first that failed, or that was not done after `limit_s` seconds.
+    """
+
+    def all_ended() -> bool:
+        tick()
+        return all(process.poll() is not None for process in processes.values())
+
+    try:
+        in_time = wait_until(all_ended, limit_s)
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+    for name, process in processes.items():
+        if not in_time or process.returncode:
+            raise ServiceError(f"{name} ended with exit code {process.returncode}; see logs/{name}.log in the folder")

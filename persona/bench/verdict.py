@@ -1,16 +1,18 @@
 """Targets and their verdicts: what a benchmark holds itself to, and whether stored results say so.
 
-One list for every benchmark: a vision target, and later one of any other, is a `Verdict` among others.
+One list for every benchmark: a target of any of them is a `Verdict` among others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
+
+from persona.errors import DataError
 
 Outcome = Literal["met", "missed", "not measured"]
 _COLOURS = {"met": "green", "missed": "red", "not measured": "yellow"}
@@ -25,6 +27,36 @@ class Verdict:
     found: str
     interval: str
     outcome: Outcome
+
+
+class Missing(Exception):
+    """A figure that no stored result gives."""
+
+
+class Judged(NamedTuple):
+    """A figure in words, its interval ("" where there is none), and whether it meets what is asked.
+
+    `unsure` names what was not run and could yet turn a target that is met into one that is missed.
+    """
+
+    found: str
+    interval: str
+    met: bool
+    unsure: str = ""
+
+
+def verdict_of(target: str, asked: str, judge: Callable[[], Judged]) -> Verdict:
+    """Return the verdict that a judge comes to; it raises Missing or DataError where that is "not measured"."""
+    try:
+        judged = judge()
+    except Missing as missing:
+        return Verdict(target, asked, f"no result for {missing}", "", "not measured")
+    except DataError as error:  # rows on seeds that have nothing in common
+        return Verdict(target, asked, str(error), "", "not measured")
+    if judged.met and judged.unsure:
+        found = f"{judged.found}; not run: {judged.unsure}"
+        return Verdict(target, asked, found, judged.interval, "not measured")
+    return Verdict(target, asked, judged.found, judged.interval, "met" if judged.met else "missed")
 
 
 def all_met(verdicts: Sequence[Verdict]) -> bool:

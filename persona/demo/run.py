@@ -23,12 +23,11 @@ from persona.demo.outage import Outage, count_lines
 from persona.demo.results import stream_figures
 from persona.demo.signed import sign_demo
 from persona.edit import Edit
-from persona.errors import ServiceError
 from persona.export.build import collect_windows, export_bundle, sketch_spec
 from persona.export.graph import bake, model_graph
 from persona.files import write_whole
 from persona.model.editable import EditableModel
-from persona.processes import ServiceProcess, start_python, wait_until
+from persona.processes import ServiceProcess, start_python, wait_for_all
 from persona.tasks.base import Task
 from persona.tasks.vision.shifts import Split
 from persona.training.checkpoint import Run
@@ -121,23 +120,12 @@ def _watch(
 ) -> None:
     """Wait until every device has ended; ServiceError naming the first that failed, or where time is up."""
 
-    def finished() -> bool:
+    def look() -> None:
         if event is not None:
             event.tick()
         tick(sum(min(count_lines(path), windows) for path in paths), windows * len(paths))
-        return all(process.poll() is not None for process in processes)
 
-    try:
-        in_time = wait_until(finished, STREAM_S)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    for process, path in zip(processes, paths, strict=True):
-        if not in_time or process.returncode:
-            raise ServiceError(
-                f"device {path.stem} ended with exit code {process.returncode}; see logs/{path.stem}.log in the folder"
-            )
+    wait_for_all(dict(zip((path.stem for path in paths), processes, strict=True)), STREAM_S, look)
 
 
 @contextmanager

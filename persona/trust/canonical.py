@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from persona.errors import TrustError
+from persona.strict_json import parse_object
 
 
 def canonical(value: Any) -> bytes:
@@ -21,14 +21,9 @@ def parse(data: bytes, limit_bytes: int, what: str) -> dict[str, Any]:
     if len(data) > limit_bytes:
         raise TrustError(f"{what} is {len(data):,} bytes; the limit is {limit_bytes:,}")
     try:
-        value = json.loads(
-            data.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse, parse_float=_refuse
-        )
-    except (ValueError, RecursionError) as error:
+        return parse_object(data.decode(), whole_numbers=True)
+    except ValueError as error:
         raise TrustError(f"{what} is not JSON of whole numbers and text ({error}); fetch it again") from error
-    if not isinstance(value, dict):
-        raise TrustError(f"{what} is a {type(value).__name__}; wanted an object")
-    return value
 
 
 def _written(value: Any) -> str:
@@ -44,14 +39,3 @@ def _written(value: Any) -> str:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return "{" + ",".join(f"{_written(key)}:{_written(inner)}" for key, inner in sorted(value.items())) + "}"
     raise TrustError(f"canonical JSON has no {type(value).__name__}; use text, whole numbers, lists and objects")
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return value
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text[:20]} is not a whole number")

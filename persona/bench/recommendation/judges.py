@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from persona.bench.recommendation.intervals import Estimate, Measure, losses_of, relative_gain, share_closed
 from persona.bench.recommendation.plan import SYNTHETIC
 from persona.bench.recommendation.summary import FRESH, RETURNING, Cell, Stored, load_results
-from persona.bench.verdict import Verdict
-from persona.errors import DataError
+from persona.bench.verdict import Judged, Missing, Verdict, verdict_of
 
 PEERS = ("duet", "apg", "faithful")
 BASES = {"ml-1m": (0.28, 0.16), "amazon_beauty": (0.085, 0.050)}
 WANTED_SETS = 4  # data sets that R4 is about
 LONG = "history ≥ 50"
-
-
-class Judged(NamedTuple):
-    """A figure in words, its interval ("" where there is none), and whether it meets what is asked."""
-
-    found: str
-    interval: str
-    met: bool
 
 
 Judge = Callable[[Stored], Judged]
@@ -90,6 +81,8 @@ def closes(rows: tuple[str, str, str], least: float, measure: Measure = Cell.ndc
     def judge(stored: Stored) -> Judged:
         chosen = None if segment is None else stored.segments[segment]
         share = share_closed(stored, rows, chosen, measure)
+        if math.isnan(share.value):
+            return Judged("no gap to close", "", met=False)
         return Judged(f"{share.value:.0f} %", f"[{share.low:.0f}, {share.high:.0f}] %", share.value >= least)
 
     return judge
@@ -146,15 +139,15 @@ def _over_peers(stored: Mapping[str, Stored]) -> Verdict:
 
 
 def _judged(number: str, asked: str, stored: Stored | None, judge: Judge) -> Verdict:
-    if stored is None:
-        return Verdict(number, asked, "no result", "", "not measured")
-    try:
-        judged = judge(stored)
-    except KeyError as missing:
-        return Verdict(number, asked, f"no result for {missing}", "", "not measured")
-    except DataError as error:
-        return Verdict(number, asked, str(error), "", "not measured")
-    return Verdict(number, asked, judged.found, judged.interval, "met" if judged.met else "missed")
+    def judged() -> Judged:
+        if stored is None:
+            raise Missing("this setting")
+        try:
+            return judge(stored)
+        except KeyError as error:
+            raise Missing(f"{error}") from error
+
+    return verdict_of(number, asked, judged)
 
 
 def _sets(stored: Mapping[str, Stored], setting: str) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from persona.bench.verdict import Judged, Missing
 from persona.bench.vision.intervals import (
     Difference,
     first_window_interval,
@@ -16,22 +16,6 @@ from persona.bench.vision.intervals import (
 )
 from persona.bench.vision.roles import OURS_ROW, STATIC, WANTED_PEERS, is_peer
 from persona.bench.vision.summary import Cell, Table
-
-
-class Missing(Exception):
-    """A figure that no stored result gives."""
-
-
-class Judged(NamedTuple):
-    """A figure in words, its interval ("" where there is none), and whether it meets what is asked.
-
-    `unsure` names what was not run and could yet turn a target that is met into one that is missed.
-    """
-
-    found: str
-    interval: str
-    met: bool
-    unsure: str = ""
 
 
 @dataclass(frozen=True)

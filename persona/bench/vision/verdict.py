@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from persona.bench.verdict import Verdict
+from persona.bench.verdict import Judged, Missing, Verdict, verdict_of
 from persona.bench.vision import judges
 from persona.bench.vision.intervals import mean_interval
-from persona.bench.vision.judges import Figures, Judge, Judged, Missing
+from persona.bench.vision.judges import Figures, Judge
 from persona.bench.vision.results import Stored, load_results
 from persona.bench.vision.roles import CORRUPTED, MAIN, ORACLE, OURS_ROW, PACS, PRIMARY, STATIC, is_peer
-from persona.errors import DataError
 from persona.tasks.vision.shifts import FAMILIES
 
 Target = tuple[str, str, Judge]  # number, what is asked, how it is judged
@@ -83,16 +82,7 @@ def _figures(stored: Stored | None) -> Figures:
 
 def _verdict(target: Target, figures: Figures) -> Verdict:
     number, asked, judge = target
-    try:
-        judged = judge(figures)
-    except Missing as missing:
-        return Verdict(number, asked, f"no result for {missing}", "", "not measured")
-    except DataError as error:  # rows on seeds that have nothing in common
-        return Verdict(number, asked, str(error), "", "not measured")
-    if judged.met and judged.unsure:
-        found = f"{judged.found}; not run: {judged.unsure}"
-        return Verdict(number, asked, found, judged.interval, "not measured")
-    return Verdict(number, asked, judged.found, judged.interval, "met" if judged.met else "missed")
+    return verdict_of(number, asked, partial(judge, figures))
 
 
 def _pacs(stored: Mapping[str, Stored]) -> list[Verdict]:

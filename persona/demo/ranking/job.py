@@ -21,11 +21,10 @@ from persona.demo.ranking.report import write_ranking_report
 from persona.demo.ranking.storage import storage_figures
 from persona.demo.run import timed, versions, write_results
 from persona.demo.signed import sign_demo
-from persona.errors import ServiceError
 from persona.export.ranking import RankingOptions, export_ranking
 from persona.files import check_writable, write_whole
 from persona.item_vectors import ITEMS_FILE, pack_items
-from persona.processes import ServiceProcess, start_python, wait_until
+from persona.processes import ServiceProcess, start_python, wait_for_all
 from persona.progress import bars, phases
 from persona.tasks.recommendation.events import EventLog
 from persona.tasks.recommendation.fetch import ARCHIVES, fetch
@@ -109,7 +108,8 @@ def stream(folder: Path, learnt: Learnt, crowd: Crowd, tick: Callable[[int], Non
             home = folder / "devices" / f"device-{number}"
             home.mkdir(parents=True, exist_ok=True)
             processes.append(_start(_plan(service.url, folder, path, crowd.every, keys.root, users), home))
-        _wait(processes, records, tick)
+        named = dict(zip((path.stem for path in records), processes, strict=True))
+        wait_for_all(named, STREAM_S, lambda: tick(sum(count_lines(path) for path in records)))
     return ranking_figures(records, np.random.default_rng(seed))
 
 
@@ -130,22 +130,6 @@ def _start(plan: RankingPlan, home: Path) -> subprocess.Popen[bytes]:
     plan.write(path)
     log = home.parent.parent / "logs" / f"{home.name}.log"
     return start_python(["-m", "persona.demo.ranking.device", str(path)], log)
-
-
-def _wait(processes: list[subprocess.Popen[bytes]], records: list[Path], tick: Callable[[int], None]) -> None:
-    def finished() -> bool:
-        tick(sum(count_lines(path) for path in records))
-        return all(process.poll() is not None for process in processes)
-
-    try:
-        in_time = wait_until(finished, STREAM_S)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    for process, path in zip(processes, records, strict=True):
-        if not in_time or process.returncode:
-            raise ServiceError(f"{path.stem} ended with exit code {process.returncode}; see logs/{path.stem}.log")
 
 
 def _sizes(bundle: Bundle, folder: Path) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def test_a_share_of_the_gap_by_gain_and_by_loss() -> None:
 def test_no_gap_is_no_share() -> None:
     one = stored("x/stale", base=cell(3), broadcast=cell(1), retrained=cell(3))
     assert np.isnan(share_closed(one, ("broadcast", "base", "retrained")).value)
+    judged = next(v for v in verdicts({one.name: one}) if v.asked.endswith("closes 75 % of the NDCG gap"))
+    assert (judged.found, judged.outcome) == ("no gap to close", "missed")
 
 
 def test_controls_decide_as_well_as_the_gain() -> None:
