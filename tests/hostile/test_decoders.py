@@ -33,7 +33,7 @@ from persona.trust.canonical import parse
 from persona.trust.metadata import Signed
 from persona.wire import CONTENT_TYPE, AdaptReply, AdaptRequest
 from tests.device.servers import Told, http_service, raw_service, read_request
-from tests.hostile.test_metadata import BUNDLE, OWNER
+from tests.hostile.lying_server import BUNDLE, OWNER
 from tests.signed import NOW_S, Shelf, changed, key, trust_at
 from tests.tiny_bundles import SPEC, tiny_bundle, tiny_decoder
 from tests.tiny_parts import parts_bundle
