@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from persona.backbones.items import PADDING, checked, item_table, without_padding
+from persona.backbones.items import PADDING, checked, checked_candidates, item_table, without_padding
 
 
 class DIN(nn.Module):
@@ -37,7 +37,8 @@ class DIN(nn.Module):
 
     def forward(self, windows: Integer[Tensor, "b n"], candidates: Integer[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         """Return scores (B, C) of candidates, -inf for padding."""
-        windows, candidates = checked(windows, self.n_items, self.length), candidates.long()
+        windows = checked(windows, self.n_items, self.length)
+        candidates = checked_candidates(candidates, self.n_items)
         real = windows != PADDING
         events = self.drop(self.items(windows) * self.scale)  # (B, n, d)
         vectors = self.drop(self.items(candidates) * self.scale)  # (B, C, d)

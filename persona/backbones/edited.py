@@ -41,6 +41,10 @@ class Broadcast:
     bias: Tensor
     items: Tensor | None = None
 
+    def on(self, items: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Return item vectors (I + 1, d) and biases (I + 1,) with the change."""
+        return (items if self.items is None else items + self.items), bias + self.bias
+
 
 class EditedHead(nn.Module):
     """A backbone that keeps a state, frozen, and its head with `rank` directions and `side` numbers an item beside.
@@ -105,8 +109,7 @@ class EditedHead(nn.Module):
         """Return the vectors (I + 1, d + side) and biases (I + 1,) that queries are scored against."""
         items, bias = self.backbone.table()
         if broadcast is not None:
-            bias = bias + broadcast.bias
-            items = items if broadcast.items is None else items + broadcast.items
+            items, bias = broadcast.on(items, bias)
         return torch.cat([items, self.side_items], dim=1), bias
 
     def scores(self, queries: Float[Tensor, "b q"], broadcast: Broadcast | None = None) -> Float[Tensor, "b i"]:

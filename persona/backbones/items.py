@@ -87,16 +87,27 @@ def checked(windows: Integer[Tensor, "b n"], n_items: int, length: int) -> Int[T
             f"windows are {windows.shape[1]} events wide; this net reads 1 to {length}: keep the last {length} events, "
             "with zeros before the first"
         )
-    if not torch.compiler.is_compiling() and len(windows):
-        least, most = int(windows.min()), int(windows.max())
-        if least < 0 or most > n_items:
-            raise DataError(
-                f"windows hold items from {least} to {most}; wanted 1 to {n_items}, and 0 for padding: an item that "
-                "came after training has no vector"
-            )
-        if bool(((windows[:, :-1] != PADDING) & (windows[:, 1:] == PADDING)).any()):
-            raise DataError("windows have padding after an item; wanted zeros before the first event only")
+    _check_items("windows", windows, n_items)
+    if not torch.compiler.is_compiling() and bool(((windows[:, :-1] != PADDING) & (windows[:, 1:] == PADDING)).any()):
+        raise DataError("windows have padding after an item; wanted zeros before the first event only")
     return windows.long()
+
+
+def checked_candidates(candidates: Integer[Tensor, "b c"], n_items: int) -> Int[Tensor, "b c"]:
+    """Return candidates as indices; DataError where they name items that are not there. Nothing exported is checked."""
+    _check_items("candidates", candidates, n_items)
+    return candidates.long()
+
+
+def _check_items(what: str, items: Tensor, n_items: int) -> None:
+    if torch.compiler.is_compiling() or not items.numel():
+        return
+    least, most = int(items.min()), int(items.max())
+    if least < 0 or most > n_items:
+        raise DataError(
+            f"{what} hold items from {least} to {most}; wanted 1 to {n_items}, and 0 for padding: an item that came "
+            "after training has no vector"
+        )
 
 
 def catalogue_scores(
@@ -110,7 +121,7 @@ def candidate_scores(
     states: Float[Tensor, "b d"], candidates: Integer[Tensor, "b c"], items: nn.Embedding, bias: Float[Tensor, " i"]
 ) -> Float[Tensor, "b c"]:
     """Return the products of states with the vectors of some items each, plus their biases; -inf for padding."""
-    chosen = candidates.long()
+    chosen = checked_candidates(candidates, items.num_embeddings - 1)
     return torch.einsum("bd,bcd->bc", states, items(chosen)) + without_padding(bias)[chosen]
 
 

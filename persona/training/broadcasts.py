@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from persona.adapters.heads.broadcast import BroadcastMap, PeriodStatistics
 from persona.backbones.edited import Broadcast, EditedHead
 from persona.errors import DataError, TrainingError
 from persona.tasks.recommendation.events import Positions
 from persona.tasks.recommendation.metrics import gains
+from persona.training.choosing import weights_of
 from persona.training.event_features import EventFeatures
 from persona.training.heads import answers
 from persona.training.loop import descend, seeded
@@ -79,11 +79,13 @@ def train_broadcast(
 
     `periods` are the positions that the base was trained on, and those of the recent period, in the order of time. The
     map keeps the weights with the best NDCG@10 on validation queries, the untrained ones included. TrainingError where
-    the period is too short to be cut.
+    the period is too short to be cut, or there is no query to choose by.
     """
     trained, recent = periods
     if len(recent) < 2 * (len(EARLY_CUTS) + 1):
         raise TrainingError(f"a recent period of {len(recent)} events cannot be cut; give a longer one")
+    if not len(validation):
+        raise TrainingError("there are no validation queries to choose a map by; give some")
     lessons = _lessons(head, features, trained, recent)
     whole = period_statistics(head, features, recent, trained)
     optimizer = torch.optim.AdamW(change.parameters(), config.learning_rate, weight_decay=config.weight_decay)
@@ -91,14 +93,14 @@ def train_broadcast(
     rng = np.random.default_rng(config.seed)
     few = min(config.validated, len(validation))
     asked = np.sort(rng.choice(validation, few, replace=False))
-    kept, best = _kept(change), -1.0
+    kept, best = weights_of(change), -1.0
     with seeded(config.seed):
         for step in range(config.steps + 1):
             if step % config.validate_every == 0 or step == config.steps:
                 with torch.no_grad():
                     found = float(gains(answers(head, None, features, asked, change(whole)).ranks, 10).mean())
                 if found > best:
-                    kept, best = _kept(change), found
+                    kept, best = weights_of(change), found
             if step < config.steps:
                 statistics, queries = lessons[int(rng.integers(len(lessons)))]
                 chosen = rng.choice(queries, min(config.batch, len(queries)), replace=False)
@@ -133,12 +135,7 @@ def _lessons(
 
 
 def _loss(head: EditedHead, change: Broadcast, features: EventFeatures, chosen: Positions) -> torch.Tensor:
-    items, bias = head.backbone.table()
-    vectors = items if change.items is None else items + change.items
+    vectors, bias = change.on(*head.backbone.table())
     targets = torch.from_numpy(features.log.items[chosen].astype(np.int64))
     seen = features.seen.before(chosen)
-    return masked_cross_entropy(features.states[chosen], vectors, bias + change.bias, targets, seen)
-
-
-def _kept(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+    return masked_cross_entropy(features.states[chosen], vectors, bias, targets, seen)

@@ -31,6 +31,8 @@ class Chunks:
     def __init__(self, features: EventFeatures, positions: Positions, reach: int) -> None:
         if not len(positions):
             raise TrainingError("there is no target to read a history for; give at least one position")
+        if (np.diff(positions) <= 0).any():
+            raise TrainingError("targets do not rise from one to the next; give each position once, sorted")
         self._features, self._reach = features, reach
         log = features.log
         within = positions - log.offsets[log.users[positions]]

@@ -11,10 +11,9 @@ from torch import Tensor
 from persona.adapters.heads.history import age_buckets
 from persona.backbones.edited import EditedHead
 from persona.errors import DataError
-from persona.tasks.recommendation.events import EventLog, Positions
+from persona.tasks.recommendation.events import EventLog
+from persona.tasks.recommendation.ranking import blocks
 from persona.training.seen import SeenItems
-
-SCORES_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class EventFeatures:
         items = head.backbone.table()[0]
         states = torch.empty(len(log), head.d)
         surprise = torch.empty(len(log), head.d)
-        for block in _blocks(len(log), log.n_items):
+        for block in blocks(np.arange(len(log)), log.n_items):
             states[block] = head.state(torch.from_numpy(log.windows(block, head.length)))
             scores = head.backbone.scores(states[block])
             seen.before(block).fill_(scores)
@@ -53,8 +52,3 @@ class EventFeatures:
             return torch.zeros(*targets.shape, keys.shape[1], dtype=torch.long)
         times = torch.from_numpy(self.log.times)
         return age_buckets((times[targets][:, :, None] - times[keys][:, None]).clamp(min=0))
-
-
-def _blocks(events: int, n_items: int) -> list[Positions]:
-    rows = max(1, SCORES_AT_ONCE // (n_items + 1))
-    return [np.arange(at, min(at + rows, events)) for at in range(0, events, rows)]

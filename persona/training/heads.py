@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,14 @@ from persona.backbones.edited import Broadcast, EditedHead
 from persona.backbones.items import SequenceBackbone, without_padding
 from persona.tasks.recommendation.events import Positions
 from persona.tasks.recommendation.metrics import gains
+from persona.tasks.recommendation.ranking import blocks
+from persona.training.choosing import some_of, weights_of
 from persona.training.chunks import Chunks
 from persona.training.event_features import EventFeatures
-from persona.training.loop import descend, seeded
+from persona.training.loop import adamw_of, descend, seeded
 from persona.training.masked_softmax import masked_cross_entropy
 from persona.training.ranking import ranks_of
 
-ROWS_AT_ONCE = 1 << 22
 Changed = Callable[[dict[str, Tensor], Positions], dict[str, Tensor]]
 
 
@@ -63,15 +64,14 @@ def train_editor(
     """
     train, validation = split
     both = nn.ModuleList([head, cast("nn.Module", editor)])
-    asked = _some(validation, config)
+    asked = some_of(validation, config.validated, config.seed)
     chunks = Chunks(features, train, editor.reach)
-    matrices, rest = ([p for p in both.parameters() if p.requires_grad and (p.ndim > 1) == w] for w in (True, False))
-    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, config.learning_rate, weight_decay=config.weight_decay)
-    total = config.epochs * chunks.count(config.chunks)
+    optimizer = adamw_of(both.parameters(), config.learning_rate, config.weight_decay)
+    steps = chunks.count(config.chunks)
+    total = config.epochs * steps
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, total), 0.1 * config.learning_rate)
     found = [float(gains(answers(head, editor, features, asked, broadcast).ranks, 10).mean())]
-    best = _kept(both)
+    best = weights_of(both)
     with seeded(config.seed):
         for epoch in range(config.epochs):
             both.train()
@@ -82,10 +82,10 @@ def train_editor(
                 vectors, bias = head.table(broadcast)
                 targets = torch.from_numpy(features.log.items[chunk.events].astype(np.int64))
                 loss = masked_cross_entropy(query, vectors, bias, targets, features.seen.before(chunk.events))
-                descend(loss, step, optimizer, rate)
+                descend(loss, epoch * steps + step, optimizer, rate)
             found.append(float(gains(answers(head, editor, features, asked, broadcast).ranks, 10).mean()))
             if found[-1] > max(found[:-1]):
-                best = _kept(both)
+                best = weights_of(both)
     both.load_state_dict(best)
     both.eval()
     return found
@@ -119,9 +119,7 @@ def score_queries(
     """Return the answers by query vectors (Q, q) against a table of vectors (I + 1, q) and biases (I + 1,)."""
     vectors, bias = table
     ranks, losses = np.zeros(len(positions)), np.zeros(len(positions))
-    rows = max(1, ROWS_AT_ONCE // len(vectors))
-    for at in range(0, len(positions), rows):
-        part = slice(at, at + rows)
+    for part in blocks(np.arange(len(positions)), len(vectors) - 1):
         scores = nn.functional.linear(query[part], vectors, without_padding(bias))
         targets = torch.from_numpy(features.log.items[positions[part]].astype(np.int64))
         ranks[part] = ranks_of(scores, targets, features.seen.before(positions[part])).numpy()  # seen become -inf
@@ -177,13 +175,3 @@ def shuffled_edit(users: npt.NDArray[np.int32], rng: np.random.Generator) -> Cha
         return {name: values[torch.from_numpy(other)] for name, values in deltas.items()}
 
     return changed
-
-
-def _some(positions: Positions, config: HeadConfig) -> Positions:
-    if len(positions) <= config.validated:
-        return positions
-    return np.sort(np.random.default_rng(config.seed).choice(positions, config.validated, replace=False))
-
-
-def _kept(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}

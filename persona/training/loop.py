@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -201,6 +201,14 @@ def make_optimizer(
     warm_up = max(0.2, 2 / total)  # one step at least: torch divides by its length
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.learning_rate, total, pct_start=warm_up)
     return optimizer, rate
+
+
+def adamw_of(parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Return AdamW over those of some parameters that are trained, with decay on matrices alone."""
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    matrices, rest = ([p for p in trained if (p.ndim > 1) == wanted] for wanted in (True, False))
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, learning_rate, weight_decay=weight_decay)
 
 
 def descend(

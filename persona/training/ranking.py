@@ -13,9 +13,9 @@ from torch import Tensor
 from persona.backbones.items import PADDING, CandidateBackbone, SequenceBackbone
 from persona.errors import DataError
 from persona.tasks.recommendation.events import EventLog, Positions
+from persona.tasks.recommendation.ranking import blocks
 from persona.training.seen import Runs, SeenItems
 
-SCORES_AT_ONCE = 1 << 22
 CANDIDATES_AT_ONCE = 1 << 15  # window and candidate pairs that a net without states reads at once
 
 
@@ -34,9 +34,7 @@ def rank_queries(
     widths = np.minimum(positions - log.offsets[log.user_of(positions)], net.length)
     order = np.argsort(widths, kind="stable")  # queries of one width together: no work for padding
     ranks = np.zeros(len(positions))
-    rows = max(1, SCORES_AT_ONCE // (log.n_items + 1))
-    for at in range(0, len(order), rows):
-        chosen = order[at : at + rows]
+    for chosen in blocks(order, log.n_items):
         block, width = positions[chosen], max(1, int(widths[chosen[-1]]))
         scores = catalogue(net, torch.from_numpy(log.windows(block, width)).to(device))
         targets = torch.from_numpy(log.items[block].astype(np.int64)).to(device)
@@ -51,6 +49,8 @@ def ranks_of(scores: Tensor, targets: Tensor, seen: Runs | None) -> Tensor:
     own = scores.gather(1, targets[:, None])
     if not bool(torch.isfinite(own).all()):
         raise DataError("the scores of some targets are not finite; look for it in the net")
+    if bool(scores.amax(dim=1).isnan().any()):
+        raise DataError("scores have NaN among them, which has no place in a ranking; look for it in the net")
     if seen is not None:
         seen.fill_(scores)
     scores[:, PADDING] = -torch.inf

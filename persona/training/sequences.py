@@ -20,7 +20,8 @@ from persona.errors import TrainingError
 from persona.tasks.recommendation.events import EventLog
 from persona.tasks.recommendation.metrics import gains
 from persona.tasks.recommendation.splits import Split
-from persona.training.loop import Progress, descend, seeded
+from persona.training.choosing import some_of, weights_of
+from persona.training.loop import Progress, adamw_of, descend, seeded
 from persona.training.packing import Packing
 from persona.training.ranking import check_catalogue, rank_queries
 from persona.training.seen import SeenItems
@@ -100,7 +101,7 @@ def train_sequences(
             history.losses.append(course.epoch(len(history.losses), progress))
             history.validation.append(course.validate())
             if history.best == len(history.validation) - 1:
-                best = {name: value.detach().clone() for name, value in net.state_dict().items()}
+                best = weights_of(net)
             if folder is not None:
                 kept = Snapshot(best, history.losses, history.validation, course.steps)
                 write_snapshot(folder, net, course.optimizer, kept, course.facts())
@@ -118,14 +119,10 @@ class _Course:
         self.seen = SeenItems(log) if config.mask else None
         self.loss = _loss(config, log, split, self.seen)
         self.total = self.packing.count(config.batch) * config.epochs
-        matrices, rest = ([p for p in net.parameters() if (p.ndim > 1) == wanted] for wanted in (True, False))
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": rest, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        few, dice = config.validated, np.random.default_rng(config.seed)
-        asked = split.validation
-        if not len(asked):
+        self.optimizer = adamw_of(net.parameters(), config.learning_rate, config.weight_decay)
+        if not len(split.validation):
             raise TrainingError("the split has no validation queries to choose an epoch by; give some")
-        self.asked = asked if len(asked) <= few else np.sort(dice.choice(asked, few, replace=False))
+        self.asked = some_of(split.validation, config.validated, config.seed)
 
     def facts(self) -> dict[str, Any]:
         """Return what must be the same for a training to go on."""

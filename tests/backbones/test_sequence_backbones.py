@@ -145,6 +145,13 @@ def test_bad_windows_are_refused(kind: type, windows: list[list[int]], said: str
         answers(net_of(kind), torch.tensor(windows, dtype=torch.long))
 
 
+@EVERY
+@pytest.mark.parametrize("item", [-1, ITEMS + 1])
+def test_candidates_that_are_not_there_are_refused(kind: type, item: int) -> None:
+    with pytest.raises(DataError, match=r"candidates hold items from .*; wanted 1 to 12"):
+        net_of(kind).score(HISTORY[:1], torch.tensor([[3, item]]))
+
+
 def test_heads_that_do_not_divide_the_state_are_refused() -> None:
     with pytest.raises(SpecError, match="10 numbers a state has 3 heads and 2 blocks"):
         SASRec(ITEMS, d=10, heads=3)

@@ -10,14 +10,14 @@ from persona.backbones.edited import EditedHead
 from persona.backbones.sasrec import SASRec
 from persona.errors import DataError, TrainingError
 from persona.tasks.recommendation.events import EventLog
-from persona.tasks.recommendation.metrics import hits
+from persona.tasks.recommendation.metrics import gains, hits
 from persona.training.broadcasts import BroadcastConfig, in_time, period_statistics, train_broadcast
 from persona.training.chunks import Chunks
 from persona.training.event_features import EventFeatures
 from persona.training.heads import HeadConfig, answers, answers_of_net, mean_edit, shuffled_edit, train_editor
 from persona.training.ranking import rank_queries
 from persona.training.seen import SeenItems
-from tests.adapters.heads.worlds import features_of, last_events, marked_head, marked_log
+from tests.adapters.heads.worlds import last_events, marked_head, marked_log
 
 CONFIG = HeadConfig(epochs=25, chunks=8, learning_rate=0.02)
 
@@ -30,7 +30,7 @@ def log() -> EventLog:
 @pytest.mark.parametrize("kind", ["pooling", "closed form"])
 def test_only_an_adapter_that_reads_the_long_history_can_win(log: EventLog, kind: str) -> None:
     head = marked_head()
-    features, asked = features_of(head, log), last_events(log)
+    features, asked = EventFeatures.of(head, log), last_events(log)
     form = EditForm(head)
     editor = (
         HeadAdapter(PoolingReader(head.backbone.table()[0], reach=20, heads=2, dropout=0.0), form, code=8)
@@ -51,16 +51,18 @@ def test_only_an_adapter_that_reads_the_long_history_can_win(log: EventLog, kind
 
 def test_a_constant_edit_cannot_tell_users_apart(log: EventLog) -> None:
     head = marked_head()
-    features, asked = features_of(head, log), last_events(log)
+    features, asked = EventFeatures.of(head, log), last_events(log)
     editor = ConstantEditor(EditForm(head))
     found = train_editor(head, editor, features, (asked[:60], asked[60:80]), CONFIG)
-    assert max(found) == found[int(np.argmax(found))] >= found[0]
+    assert max(found) > found[0]
+    kept = answers(head, editor, features, asked[60:80])
+    assert gains(kept.ranks, 10).mean() == pytest.approx(max(found))  # the best epoch's weights stay
     assert hits(answers(head, editor, features, asked[80:]).ranks, 1).mean() <= 0.75
 
 
 def test_ranks_at_rest_are_those_of_the_backbone(log: EventLog) -> None:
     head = marked_head()
-    features = features_of(head, log)
+    features = EventFeatures.of(head, log)
     positions = np.arange(5, 200)
     wanted = rank_queries(head.backbone, log, positions, SeenItems(log))
     assert np.allclose(answers(head, None, features, positions).ranks, wanted)
@@ -69,7 +71,7 @@ def test_ranks_at_rest_are_those_of_the_backbone(log: EventLog) -> None:
 
 def test_chunks_hold_every_target_once_with_what_came_before_it(log: EventLog) -> None:
     head = marked_head()
-    features = features_of(head, log)
+    features = EventFeatures.of(head, log)
     positions = np.sort(np.random.default_rng(0).choice(len(log), 300, replace=False))
     found = []
     for chunk in Chunks(features, positions, 6).batches(7, np.random.default_rng(1)):
@@ -87,7 +89,10 @@ def test_other_items_and_no_targets_are_refused(log: EventLog) -> None:
     with pytest.raises(DataError, match="made for 3"):
         EventFeatures.of(EditedHead(net), log)
     with pytest.raises(TrainingError, match="no target"):
-        Chunks(features_of(marked_head(), log), np.zeros(0, np.int64), 5)
+        Chunks(EventFeatures.of(marked_head(), log), np.zeros(0, np.int64), 5)
+    for wrong in ([4, 2], [3, 3]):
+        with pytest.raises(TrainingError, match="give each position once, sorted"):
+            Chunks(EventFeatures.of(marked_head(), log), np.asarray(wrong), 5)
 
 
 def turned_log(users: int = 60, half: int = 6) -> EventLog:
@@ -113,6 +118,7 @@ def test_a_broadcast_tells_everybody_what_the_population_does_now() -> None:
     order = in_time(features, np.arange(len(log)))
     trained, recent, validation, test = order[:360], order[360:560], order[560:640], order[640:]
     change = BroadcastMap()
+    assert sum(parameter.numel() for parameter in change.parameters()) == 169
     made = train_broadcast(
         head, change, features, (trained, recent), np.sort(validation), BroadcastConfig(steps=60, validate_every=20)
     )
@@ -120,11 +126,15 @@ def test_a_broadcast_tells_everybody_what_the_population_does_now() -> None:
     assert fresh.losses.mean() < stale.losses.mean() - 0.5
     assert made.bias[13:].min() > made.bias[1:13].max()
     assert made.bias[0] == 0
+    with pytest.raises(TrainingError, match="no validation queries"):
+        train_broadcast(head, change, features, (trained, recent), validation[:0])
+    with pytest.raises(TrainingError, match="cannot be cut"):
+        train_broadcast(head, change, features, (trained, recent[:7]), validation)
 
 
 def test_statistics_are_sums_that_match_the_period(log: EventLog) -> None:
     head = marked_head()
-    features = features_of(head, log)
+    features = EventFeatures.of(head, log)
     period = np.arange(100, 400)
     found = period_statistics(head, features, period, np.arange(100))
     assert found.happened.sum() == found.expected.sum().round() == 300

@@ -10,6 +10,7 @@ from persona.backbones.din import DIN
 from persona.backbones.gru4rec import GRU4Rec
 from persona.backbones.sasrec import SASRec
 from persona.errors import DataError
+from persona.tasks.recommendation import ranking
 from persona.tasks.recommendation.events import Positions
 from persona.tasks.recommendation.ranking import rank_targets
 from persona.training.ranking import catalogue, rank_queries, ranks_of
@@ -39,6 +40,17 @@ def test_they_are_those_of_numpy(kind: type, filter_seen: bool, ties: bool) -> N
         assert (found % 1 == 0.5).any()
 
 
+def test_where_some_tie_they_are_those_of_numpy() -> None:
+    log = noise(30, 12, 18, seed=2)
+    asked = askable(log)
+    scores = np.random.default_rng(0).integers(4, size=(len(asked), log.n_items + 1)).astype(np.float32)
+    targets = torch.from_numpy(log.items[asked].astype(np.int64))
+    wanted = ranking.ranks_of(scores, log.items[asked], ranking.seen_before(log, asked))
+    found = ranks_of(torch.from_numpy(scores.copy()), targets, SeenItems(log).before(asked))
+    np.testing.assert_array_equal(found.numpy(), wanted)
+    assert len(np.unique(wanted % 1)) == 2
+
+
 def test_the_nets_mode_is_put_back() -> None:
     log = log_of([1, 2, 3])
     net = SASRec(3, d=4, length=3)
@@ -58,3 +70,5 @@ def test_what_cannot_be_ranked_is_refused() -> None:
         rank_queries(SASRec(3, d=4), log, askable(log), None)
     with pytest.raises(DataError, match="not finite"):
         ranks_of(torch.full((1, 4), torch.nan), torch.tensor([2]), None)
+    with pytest.raises(DataError, match="NaN among them"):
+        ranks_of(torch.tensor([[-torch.inf, 1.0, 2.0, torch.nan]]), torch.tensor([2]), None)

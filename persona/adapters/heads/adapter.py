@@ -54,11 +54,7 @@ class HeadAdapter(nn.Module):
 
     def forward(self, history: History) -> dict[str, Tensor]:
         """Return deltas {name: (B, K, *shape)}."""
-        codes = self.codes(history)
-        enough = self._enough(history)
-        deltas = self.decoder(codes.flatten(0, 1)[:, None])
-        shape = codes.shape[:2]
-        return {n: x.unflatten(0, shape) * enough.reshape(*shape, *[1] * (x.ndim - 1)) for n, x in deltas.items()}
+        return _decoded(self.decoder, self.codes(history), self._enough(history))
 
     def _enough(self, history: History) -> Tensor:
         return (history.counts(self.reach).sum(dim=2, keepdim=True) >= self.least).float()
@@ -99,7 +95,12 @@ class ClosedFormEditor(nn.Module):
         weights = torch.exp(-decay) * counts[..., None]  # (B, K, N, decays)
         summed = torch.einsum("bkne,bnd->bked", weights, history.surprise)
         gradient = summed / (weights.sum(dim=2) + self.trust.exp())[..., None]
-        deltas = self.decoder(gradient.flatten(2).flatten(0, 1)[:, None])
-        shape = gradient.shape[:2]
-        enough = (counts.sum(dim=2) >= self.least).float()
-        return {n: x.unflatten(0, shape) * enough.reshape(*shape, *[1] * (x.ndim - 1)) for n, x in deltas.items()}
+        enough = (counts.sum(dim=2, keepdim=True) >= self.least).float()
+        return _decoded(self.decoder, gradient.flatten(2), enough)
+
+
+def _decoded(decoder: DeltaDecoder, codes: Tensor, enough: Tensor) -> dict[str, Tensor]:
+    """Return deltas {name: (B, K, *shape)} of codes (B, K, c), at rest where `enough` (B, K, 1) is 0."""
+    shape = codes.shape[:2]
+    deltas = decoder(codes.flatten(0, 1)[:, None])
+    return {n: x.unflatten(0, shape) * enough.reshape(*shape, *[1] * (x.ndim - 1)) for n, x in deltas.items()}

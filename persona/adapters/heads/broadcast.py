@@ -1,6 +1,6 @@
 """Statistics of a recent period → one change of the table for everybody, by a small trained map.
 
-The map reads every item by itself, by the same few hundred numbers: what it learnt on an earlier period holds for a
+The map reads every item by itself, by the same 169 numbers: what it learnt on an earlier period holds for a
 later one, for items that were new then, and for another backbone of the same kind.
 """
 

@@ -2,6 +2,9 @@
 
 A recurrent net reads the same window as the device; a stacked recurrent transfer gives a code a layer; each code is
 mapped to a whole matrix and a shift, whose entries are clipped at an absolute value and added to the layer.
+
+Not all of that recipe: codes are not clustered by k-means, and no edit is given to a group by its size. Every target
+has an edit of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from persona.adapters.heads.forms import Form
 from persona.adapters.heads.history import History
 from persona.adapters.heads.readers import RecurrentReader
 from persona.adapters.transfer import StackedTransfer
-from persona.backbones.edited import SHIFT, EditedHead
+from persona.backbones.edited import EditedHead
 from persona.spec import LayerSpec, ModelSpec, TensorSpec
 
 CLIP = 0.1  # no generated entry passes it
@@ -45,7 +48,7 @@ class LayersForm:
         for layer in ("first", "second"):
             moved = torch.einsum("bij,bj->bi", deltas[f"{layer}.weight"], states)
             states = states + moved + deltas[f"{layer}.shift"]
-        return self.head.query(states, {SHIFT: states.new_zeros(1, self.head.d)})
+        return self.head.query(states)
 
 
 class FaithfulEditor(nn.Module):

@@ -12,11 +12,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from persona.backbones.edited import CORE, SHIFT, SIDE, EditedHead
+from persona.backbones.edited import BOUNDS, CORE, SHIFT, SIDE, EditedHead
 from persona.spec import LayerSpec, ModelSpec, TensorSpec
 
 WEIGHT, SCALE = "head.weight", "head.scale"
-WIDEST = 3.0  # what no generated entry passes, as in `persona.backbones.edited`
+WIDEST = BOUNDS[SHIFT]  # what no generated entry passes
 
 
 @runtime_checkable

@@ -129,15 +129,6 @@ class EventLog:
             ratings=None if self.ratings is None else self.ratings[kept],
         )
 
-    def until(self, time: int) -> EventLog:
-        """The events before a time in seconds. DataError where the log has no times."""
-        return self.take(self.needs_times("until") < time)
-
-    def between(self, start: int, stop: int) -> EventLog:
-        """The events at `start` or later and before `stop`, in seconds. DataError where the log has no times."""
-        times = self.needs_times("between")
-        return self.take((times >= start) & (times < stop))
-
     def ending(self, ends: Positions) -> EventLog:
         """The events of each user u before position ``ends[u]`` (U,), as a split's `fit_until` gives them."""
         if ends.shape != (self.n_users,):

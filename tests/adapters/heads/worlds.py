@@ -6,7 +6,6 @@ import torch
 from persona.backbones.edited import EditedHead
 from persona.backbones.sasrec import SASRec
 from persona.tasks.recommendation.events import EventLog, Positions
-from persona.training.event_features import EventFeatures
 
 FILLERS, WINDOW = 12, 10
 ITEMS = 2 + FILLERS + 2  # markers 1 and 2, fillers, the targets that they announce
@@ -35,7 +34,3 @@ def marked_head(d: int = 8) -> EditedHead:
     with torch.no_grad():
         net.items.weight[1:].normal_(std=0.5)
     return EditedHead(net, rank=2, side=4)
-
-
-def features_of(head: EditedHead, log: EventLog) -> EventFeatures:
-    return EventFeatures.of(head, log)

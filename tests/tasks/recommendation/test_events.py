@@ -84,8 +84,6 @@ def test_without_times_the_given_order_stays() -> None:
     assert [log.item_names[item - 1] for item in log.items] == ["8", "6", "9", "7"]
     with pytest.raises(DataError, match="ages needs times, and this log knows only the order"):
         log.ages(np.asarray([1]), 2)
-    with pytest.raises(DataError, match="until needs times"):
-        log.until(3)
 
 
 def test_numbers_are_sorted_as_numbers_and_text_as_text() -> None:
@@ -184,14 +182,15 @@ def test_a_window_has_at_least_one_place_and_no_positions_are_fine() -> None:
 
 def test_parts_of_a_log_keep_its_numbers() -> None:
     log = ANN_AND_BOB
-    assert log.until(30).items.tolist() == [3, 1]
-    assert log.between(20, 50).items.tolist() == [1, 2, 1]
-    assert log.until(30).n_items == 3
-    assert log.until(30).offsets.tolist() == [0, 2, 2]
+    assert log.times is not None
+    early = log.take(log.times < 30)
+    assert early.items.tolist() == [3, 1]
+    assert early.n_items == 3
+    assert early.offsets.tolist() == [0, 2, 2]
     assert log.ending(np.asarray([1, 3])).items.tolist() == [3]
     with pytest.raises(DataError, match="one position for each of 2 users"):
         log.ending(np.asarray([1]))
-    assert len(log.until(0)) == 0
+    assert len(log.take(log.times < 0)) == 0
 
 
 def test_texts_and_vectors_follow_their_items_and_may_be_missing() -> None:

@@ -180,6 +180,9 @@ def test_amazon_by_period_is_cut_where_the_source_cuts(tmp_path: Path) -> None:
     write(tmp_path / "interactions.csv.gz", "user_id,item_id,seq_pos,period\n1,2,1,soon\n")
     with pytest.raises(DataError, match="an event at place '1' of period 'soon'"):
         open_log("amazon_office", tmp_path)
+    write(tmp_path / "interactions.csv.gz", f"user_id,item_id,seq_pos,period\n1,2,{'9' * 5000},early\n")
+    with pytest.raises(DataError, match="wanted a place from 1 to 11574"):
+        open_log("amazon_office", tmp_path)
 
 
 def test_names_come_from_the_catalogue_or_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
