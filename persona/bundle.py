@@ -37,6 +37,8 @@ CLOUD_FILE = "cloud.persona"
 CONTEXTS = ("sketch", "samples")
 # A device remembers this many samples at most, whatever a bundle says.
 SUPPORT_LIMIT = 4096
+# Room for what a request has before its values.
+_HEADER_BYTES = 64
 
 # Every array of a bundle is float32, but for these.
 _DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64"}
@@ -101,10 +103,10 @@ class Bundle:
                 f"a bundle has context {self.context!r}, support {self.support}; wanted one of {CONTEXTS}, "
                 f"and least and most samples from 1 to {SUPPORT_LIMIT}"
             )
-        sent = 64 + 4 * self.support[1] * math.prod(self.sample_shape)
-        if self.context == "samples" and sent > REQUEST_LIMIT_BYTES:
+        if self.context == "samples" and self.samples_bytes > REQUEST_LIMIT_BYTES:
             raise BundleError(
-                f"a request of {self.support[1]} samples of shape {self.sample_shape} would take {sent:,} bytes, "
+                f"a request of {self.support[1]} samples of shape {self.sample_shape} would take "
+                f"{self.samples_bytes:,} bytes, "
                 f"the limit is {REQUEST_LIMIT_BYTES:,}; train with fewer support samples, or with an adapter that "
                 "reads sketches"
             )
@@ -151,6 +153,11 @@ class Bundle:
     def sample_shape(self) -> tuple[int, ...]:
         """What one sample of a request looks like: the graph's input, or an event where items are ranked."""
         return self.input_shape if self.ranking is None else EVENT_SHAPE
+
+    @property
+    def samples_bytes(self) -> int:
+        """What a request that brings samples takes at most."""
+        return _HEADER_BYTES + 4 * self.support[1] * math.prod(self.sample_shape)
 
     def to_bytes(self) -> bytes:
         """Return the file's content."""

@@ -60,14 +60,14 @@ def _arrays(entries: Mapping[str, Any], data: mmap.mmap, start: int) -> dict[str
         try:
             dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(_whole(n) for n in entry["shape"])
             first, last = (_whole(n) for n in entry["data_offsets"])
+            if last - first != math.prod(shape) * dtype.itemsize or start + last > len(data):
+                raise BundleError(f"array {name!r} of a mapped file lies about its size; fetch it again")
+            arrays[name] = np.frombuffer(data, dtype, math.prod(shape), start + first).reshape(shape)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"array {name!r} of a mapped file is ill-described ({error!r}); fetch it again"
             ) from error
-        if last - first != math.prod(shape) * dtype.itemsize or start + last > len(data):
-            raise BundleError(f"array {name!r} of a mapped file lies about its size; fetch it again")
         places.append((first, last))
-        arrays[name] = np.frombuffer(data, dtype, math.prod(shape), start + first).reshape(shape)
     end = 0
     for first, last in sorted(places):
         if first != end:

@@ -1,9 +1,9 @@
-"""The tether: how far an honest answer lies from what a device works out by itself (method §7, "Guard").
+"""The tether: how far an honest answer lies from what a device works out by itself (method, "Tether").
 
 A device has a linear map from its sketch to a code. It is coarser than the adapter, but nobody can lie through it. So
-an answer is held against it: codes of training windows say how far an honest one lies, under the decoder's Gram metric,
-and how many answers it changes. What lies farther is a fault, a mix-up or a lie; what lies nearer can cost no more
-accuracy than the share of answers that it is allowed to change.
+an answer is held against it: windows that export draws anew say how far an honest code lies, under the decoder's Gram
+metric, and how many answers it changes. What lies farther is a fault, a mix-up or a lie; what lies nearer can cost no
+more accuracy than the share of answers that it is allowed to change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NARROWEST = 0.1
 
 @dataclass(frozen=True)
 class Limits:
-    """What a share of the training windows stays within; each is a distance under the metric or a share of answers.
+    """What a share of the windows that export draws stays within: distances under the metric, and shares of answers.
 
     `code`, `prototype`: of an answer's code, or of a bare prototype, from the map's code of the same window;
     `next_code`, `next_prototype`: from that of another window of the same device. `flips`: answers that differ from
@@ -55,7 +55,7 @@ class Tether:
     `usual` holds for three windows of four, `most` for 99 of 100: beyond that an answer is refused, and one that keeps
     to the room between the two, answer after answer, is a liar who knows the limit.
 
-    `default` the prototype that is better than the base model over all training windows alike, None where none is.
+    `default` the prototype that is better than the base model over all these windows alike, None where none is.
     """
 
     metric: Array

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 
 from persona.bundle import Bundle
 from persona.demo.starting import bundle_for, trust_for
 from persona.device import HttpCloud, Options, Placement, Runtime, Status, Store
 from persona.device.model import Weights
 from persona.device.options import DEFAULTS
+from persona.device.ort_graph import open_session
 from persona.edit import Array, Edit
-from persona.errors import DataError, ExportError
+from persona.errors import DataError, ExportError, PersonaError
 from persona.tasks.vision.data import load_test_images
 from persona.tasks.vision.shifts import Split
 from persona.tasks.vision.streams import DeviceStream, StreamShape, Window, make_streams
@@ -44,18 +44,15 @@ class Controls:
     @classmethod
     def read(cls, folder: Path) -> Controls:
         """Read what the demo wrote to a folder; DataError where they are absent or damaged."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # as `DeviceModel`: memory before speed
         try:
             graph = (folder / "static.onnx").read_bytes()
             edit = Edit.from_bytes((folder / "mean_edit.safetensors").read_bytes())
-            session = onnxruntime.InferenceSession(graph, options)
+            session = open_session(graph)
         except OSError as error:
             raise DataError(
                 f"controls {error.filename} cannot be read; `persona demo` writes them to DIR/controls"
             ) from error
-        except Exception as error:  # onnxruntime's errors have no base class of their own
+        except PersonaError as error:
             raise DataError(f"controls in {folder} are damaged ({error}); `persona demo` writes them anew") from error
         return cls(lambda x: np.asarray(session.run(["logits"], {"x": x})[0]), edit)
 

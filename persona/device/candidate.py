@@ -9,7 +9,7 @@ import numpy as np
 
 from persona.bundle import Bundle
 from persona.device.guard import shadow_trial
-from persona.device.in_force import InForce, Rung
+from persona.device.in_force import InForce, Rung, name_of
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
 from persona.device.present import Memory
@@ -34,7 +34,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """What a status calls it."""
-        return f"prototype {self.prototype}" + ("" if self.residual is None else " + residual")
+        return name_of(self.prototype, self.residual)
 
     def in_force(self, rung: Rung) -> InForce:
         """Return it as what predictions run under, on a rung of the ladder."""

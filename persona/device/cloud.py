@@ -23,7 +23,7 @@ from persona.bundle import Bundle
 from persona.container import SIZE_LIMIT_BYTES
 from persona.errors import BundleError, CloudError, FingerprintMismatch, TrustError
 from persona.files import write_whole
-from persona.item_vectors import read_items
+from persona.item_vectors import ITEMS_FILE, read_items
 from persona.trust import SIGNED_CONTENT_TYPE, PublicKey, Trust, Unsigned, open_reply, seal_request
 from persona.trust.exchange import NONCE_BYTES
 from persona.wire import CONTENT_TYPE, REPLY_LIMIT_BYTES, AdaptReply, AdaptRequest
@@ -144,7 +144,8 @@ def fetch_bundle(
 
 
 def fetch_items(url: str, bundle: Bundle, path: Path, timeout_s: float = 600.0, clock: Clock = time.monotonic) -> None:
-    """Fetch the item vectors that a ranking bundle names, and write them to a file once they are known to be those.
+    """Fetch the item vectors that a ranking bundle names, and write them to a file, or to the one in a folder, once
+    they are known to be those.
 
     No key is needed: the bundle names them by fingerprint, and whoever trusts the bundle trusts them. Where the file is
     there already, nothing is sent. CloudError where the service gives none in time; BundleError where they are others
@@ -152,6 +153,7 @@ def fetch_items(url: str, bundle: Bundle, path: Path, timeout_s: float = 600.0, 
     """
     if bundle.ranking is None:
         raise BundleError("this bundle ranks no items, so there are none to fetch")
+    path = path / ITEMS_FILE if path.is_dir() else path
     if path.exists():
         with suppress(BundleError):
             read_items(path, bundle.ranking.fingerprint)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from persona.device.candidate import Workshop
-from persona.device.guard import Guard, check_reply, check_strain, differing
+from persona.device.guard import Guard, check_reply, check_strain
 from persona.device.in_force import InForce, KeptEdit
 from persona.device.jump_test import Arrival
 from persona.device.present import Present
@@ -31,6 +32,7 @@ class Following:
     stand: Stand
     clock: Callable[[], float]
     _kept: KeptEdit | None = field(default=None, init=False)
+    _expires_at: float = field(default=math.inf, init=False)
 
     def keep(self) -> KeptEdit | None:
         """Return the answer in force, with the seconds it has left; None where something else is in force."""
@@ -47,7 +49,7 @@ class Following:
                 f"a kept edit's place has {kept.place.moments.size} moments, this bundle's first tap "
                 f"{self.present.place().moments.size}; keep edits beside the bundle they were made for"
             )
-        self._kept = replace(kept, expires_s=self.clock() + kept.expires_s)
+        self._kept, self._expires_at = kept, self.clock() + kept.expires_s
 
     def fitting(self, arrival: Arrival, x: Array, plain: Array) -> tuple[InForce, Array]:
         """Return what is to come into force for samples x, and its logits of them (N, C): a kept answer that still
@@ -63,15 +65,14 @@ class Following:
                 self.stand.refuse(error)
         memory = self.present.memory()
         own = self.workshop.nearest(memory, x)
-        far = self.guard.code_strain(own.code, memory.sketch, bare=True)
-        change = self.guard.share_strain("change", differing(own.logits, plain), len(x))
+        far, change = self.guard.prototype_strains(own.code, memory.sketch, own.logits, plain)
         check_strain(far, f"of {own.name} lies farther from what the device's own map predicts")
         check_strain(change, f"of {own.name} changes more of the base model's answers")
         logger.info("%s; %s is nearest", _ARRIVALS[arrival], own.name)
         return own.in_force("prototype"), own.logits
 
     def _resumed(self, kept: KeptEdit, x: Array) -> tuple[InForce, Array]:
-        if kept.expires_s <= self.clock():
+        if self._expires_at <= self.clock():
             raise DataError("the kept edit has expired; it is not used")
         if self.present.has_left(kept.place):
             raise DataError("the data has left the domain that the kept edit was asked for; it is not used")
@@ -80,4 +81,4 @@ class Following:
         far = self.guard.code_strain(candidate.code, memory.sketch, bare=kept.residual is None, later=True)
         check_strain(far, "that was kept lies farther from what the device's own map predicts")
         logger.info("the first window is here; the kept %s fits it", candidate.name)
-        return replace(candidate.in_force("answer"), place=kept.place, expires_at=kept.expires_s), candidate.logits
+        return replace(candidate.in_force("answer"), place=kept.place, expires_at=self._expires_at), candidate.logits

@@ -43,6 +43,11 @@ class Guard:
         tether = self.bundle.tether
         return -1.0 if tether is None or not count else tether.strain(figure, share, self._slack(count))
 
+    def prototype_strains(self, code: Array, sketch: Sketch, logits: Array, plain: Array) -> tuple[float, float]:
+        """Return how strange a prototype's code (n, d) is for a sketch, and its logits (N, C) beside the base's."""
+        change = self.share_strain("change", differing(logits, plain), len(logits))
+        return self.code_strain(code, sketch, bare=True), change
+
     def _slack(self, count: int) -> float:
         """Fewer samples than a window's say less: their noise is larger by the root of what is missing."""
         return math.sqrt(max(self.bundle.support[1] / count, 1.0))

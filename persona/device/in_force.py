@@ -14,6 +14,11 @@ from persona.sketch import Sketch
 Rung = Literal["base", "default", "prototype", "answer", "by hand"]
 
 
+def name_of(prototype: int, residual: Array | None) -> str:
+    """Return what a status calls a prototype, or one with a residual (n, d)."""
+    return f"prototype {prototype}" + ("" if residual is None else " + residual")
+
+
 @dataclass(frozen=True)
 class InForce:
     """Replaced whole, never changed. It expires at a time of the clock.

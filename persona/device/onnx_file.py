@@ -129,7 +129,7 @@ def _tensor(data: memoryview) -> tuple[str, Tensor]:
         elif number == 2:
             dtype = _DTYPES[value]
         elif number in (4, 9, 10):  # floats one by one or in one, raw bytes, doubles
-            raw += bytes(value)
+            raw += value
         elif number in (5, 7):
             numbers += _packed(value)
         elif number == 8:
@@ -213,4 +213,4 @@ def _signed(value: int) -> int:
 
 
 def _text(value: memoryview) -> str:
-    return bytes(value).decode("utf-8", "replace")
+    return str(value, "utf-8", "replace")  # not `bytes(value)`: of a number that lies here it makes so many zeros

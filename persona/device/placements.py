@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:  # it brings the network's libraries, which a device without a
 
 Placement = Literal["cloud", "split", "device"]
 PLACEMENTS: tuple[Placement, ...] = ("cloud", "split", "device")
-_HEADER_BYTES = 64
 
 
 class OwnAdapter:
@@ -81,11 +79,10 @@ def placed(bundle: Bundle, cloud: Cloud | None, placement: Placement | None) -> 
             "train one that reads sketches"
         )
     sends_samples = placement == "cloud" or bundle.context == "samples"
-    size = _HEADER_BYTES + 4 * bundle.support[1] * math.prod(bundle.input_shape)
-    if sends_samples and size > REQUEST_LIMIT_BYTES:
+    if sends_samples and bundle.samples_bytes > REQUEST_LIMIT_BYTES:
         raise DataError(
-            f"placement 'cloud' would send {size:,} bytes a request, the limit is {REQUEST_LIMIT_BYTES:,}; "
-            "choose 'split'"
+            f"placement 'cloud' would send {bundle.samples_bytes:,} bytes a request, the limit is "
+            f"{REQUEST_LIMIT_BYTES:,}; choose 'split'"
         )
     chosen: Placement = "cloud" if sends_samples else "split"
     return Placed(chosen, cloud, "samples" if sends_samples else "sketch", True)

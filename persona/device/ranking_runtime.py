@@ -15,12 +15,13 @@ import numpy as np
 
 from persona.device.background import Background
 from persona.device.guard import check_reply
+from persona.device.in_force import name_of
 from persona.device.met import Met
 from persona.device.ranking import Items
 from persona.device.recommender import InForce, Ranked, Recommender
 from persona.device.status import Status
 from persona.edit import Array
-from persona.errors import EditError, PersonaError
+from persona.errors import CloudError, EditError, PersonaError
 from persona.wire import AdaptReply, AdaptRequest
 
 if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
@@ -55,7 +56,7 @@ class RankingRuntime:
         self._met = Met(self._bundle.support[1])
         self._lock = threading.Lock()
         self._since_asked = 0
-        self._status = Status(recommender.in_force.name, self._bundle.bank.version)
+        self._status = Status(recommender.in_force.name, self._bundle.bank.version, placement="cloud")
         self._background = Background(executor)
 
     def met(self, item: int, time_s: int) -> None:
@@ -65,7 +66,10 @@ class RankingRuntime:
             self._met.add(item, time_s)
             self._since_asked += 1
         if self._every:
-            self._background.start_if(self._is_due, partial(self._ask, None))
+            try:
+                self._background.start_if(self._is_due, partial(self._ask, None))
+            except CloudError as error:  # the executor takes no work: the event is remembered all the same
+                self._refuse(str(error))
 
     def recommend(self, k: int = 10) -> Ranked:
         """Return the best items now, without those ever met."""
@@ -86,12 +90,15 @@ class RankingRuntime:
         with self._background.turn() as is_open:
             if is_open:
                 self._ask(now_s)
+            else:
+                self._refuse("this runtime is closed, so it asks no more; make a new one")
         return self.status()
 
     def status(self) -> Status:
         """Return what is in force, and what became of requests."""
         with self._lock:
-            return replace(self._status, in_force=self._recommender.in_force.name)
+            now = self._recommender.in_force
+            return replace(self._status, in_force=now.name, rung=now.rung)
 
     def close(self) -> None:
         """Let a request in flight end, and start none again."""
@@ -141,8 +148,8 @@ class RankingRuntime:
     def _candidate(self, reply: AdaptReply) -> InForce:
         check_reply(reply, self._bundle)
         code = self._bundle.bank.compose(reply.prototype, reply.residual)
-        name = f"prototype {reply.prototype}" + ("" if reply.residual is None else " + residual")
-        return self._recommender.under(self._bundle.decoder.decode(code), name)
+        edit = self._bundle.decoder.decode(code)
+        return self._recommender.under(edit, name_of(reply.prototype, reply.residual), "answer")
 
     def _try(self, candidate: InForce, history: Items) -> None:
         """Raise EditError where the base tells what the user last met from other items clearly better than the edit."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.bundle import Bundle
+from persona.device.in_force import Rung
 from persona.device.model import DeviceModel, Weights
 from persona.device.ranking import PADDING, Catalogue, Items
 from persona.edit import Array, Edit
@@ -31,6 +32,7 @@ class InForce:
     name: str
     weights: Weights
     catalogue: Catalogue
+    rung: Rung
 
 
 class Recommender:
@@ -54,7 +56,7 @@ class Recommender:
         self.bundle = bundle
         self._length = bundle.input_shape[0]
         self._model = DeviceModel(bundle, threads)
-        self.base = InForce("base", self._model.weights(None), catalogue)
+        self.base = InForce("base", self._model.weights(None), catalogue, "base")
         self._in_force = self.base
         self._lock = threading.Lock()  # of who swaps; who reads takes the one reference
         self._check_width()
@@ -113,9 +115,9 @@ class Recommender:
             raise DataError(f"the query under {under.name} is not finite; put another edit in force")
         return queries
 
-    def under(self, edit: Edit | None, name: str) -> InForce:
+    def under(self, edit: Edit | None, name: str, rung: Rung = "by hand") -> InForce:
         """Return what would be in force with an edit, without putting it there; EditError where it does not fit."""
-        return InForce(name, self._model.weights(edit), self._in_force.catalogue)
+        return InForce(name, self._model.weights(edit), self._in_force.catalogue, rung)
 
     def swap(self, candidate: InForce) -> None:
         """Put the edit in force that `under` returned; the catalogue stays."""

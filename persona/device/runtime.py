@@ -31,7 +31,7 @@ from persona.device.stand import Stand
 from persona.device.status import Status
 from persona.device.store import Store
 from persona.edit import Array, Edit
-from persona.errors import CloudError, DataError, PersonaError
+from persona.errors import BundleError, CloudError, DataError, PersonaError
 
 if TYPE_CHECKING:  # it brings the network's libraries, which a device without a cloud does not carry
     from persona.device.cloud import Cloud
@@ -57,13 +57,15 @@ class Runtime:
         clock: Callable[[], float] = time.monotonic,
         options: Options = DEFAULTS,
     ) -> None:
-        """BundleError where the bundle's graph is not what the bundle says; DataError for a placement that this bundle
-        or this cloud does not allow.
+        """BundleError where the bundle ranks items, or its graph is not what it says; DataError for a placement that
+        this bundle or this cloud does not allow.
 
         `policy` says when to ask (`Standard` if not given); `executor` runs the requests and writes to the store
         (threads of its own if not given; a given one is not shut down). An answer that the options' store has kept is
         offered to the first window, as by `resume`.
         """
+        if bundle.ranking is not None:
+            raise BundleError("this bundle ranks items; a `persona.device.Recommender` in a `RankingRuntime` runs it")
         place, whole = placed(bundle, cloud, options.placement), bundle
         if not options.guard:
             bundle = replace(bundle, tether=None)
@@ -161,8 +163,8 @@ class Runtime:
         """Offer an answer that an earlier process had in force, to be tried with the first window, not before.
 
         It comes into force there instead of the nearest prototype if it has not expired, the data is still where it
-        was asked for, and its code lies near what the device's own map makes of that window. WireError,
-        FingerprintMismatch or DataError where it is not of this bundle.
+        was asked for, and, where the bundle has a tether, its code lies near what the device's own map makes of that
+        window. WireError, FingerprintMismatch or DataError where it is not of this bundle.
         """
         self._following.resume(kept)
 

@@ -88,8 +88,8 @@ class Sentry:
                 return
             if now.rung == "answer":
                 self.stand.schedule.gave_way()
-            if at_fault and now.rung == "answer":
-                self.stand.schedule.failed()
+                if at_fault:
+                    self.stand.schedule.failed()
             self.stand.put(new)
             self.stand.note(guarded=said)
         logger.warning("%s", said)
@@ -121,9 +121,8 @@ class Sentry:
         except PersonaError as error:
             logger.debug("no climb from %s: %s", now.name, error)
             return
-        changes = self.guard.share_strain("change", differing(own.logits, plain), len(x))
-        fit = self.guard.code_strain(own.code, memory.sketch, bare=True)
-        self._climb(now, own.in_force("prototype"), max(fit, changes))
+        strains = self.guard.prototype_strains(own.code, memory.sketch, own.logits, plain)
+        self._climb(now, own.in_force("prototype"), max(strains))
 
     def _climb(self, now: InForce, new: InForce, strain: float) -> None:
         with self.stand.lock:

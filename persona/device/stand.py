@@ -66,7 +66,7 @@ class Stand:
     def refuse(self, reason: object) -> None:
         """Note why nothing changed, and count it."""
         said = str(reason) or repr(reason)
-        logger.warning("%s stays in force: %s", self._in_force.name, said)
+        logger.warning("refused, with %s in force: %s", self._in_force.name, said)
         with self.lock:
             self.count(refused=1)
             self.note(reason=said)

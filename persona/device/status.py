@@ -26,15 +26,15 @@ class Status:
 
     `in_force` is ``base``, ``prototype 3``, ``prototype 3 + residual`` or ``by hand``; `rung` where that stands:
     ``base``, ``default``, ``prototype`` (the device's own choice), ``answer`` or ``by hand``. `placement` where the
-    adapter runs. `asks` requests made, `replies` answers received, `refused` requests that changed nothing, `reason`
-    why the last one did not, empty where it did. `bytes_up` and `bytes_down` count message bodies, without
-    what a signed exchange adds to them (8 and 64), 0 where nothing leaves the device. `latency_s` from the last
-    request to its answer.
+    adapter runs. `asks` requests made, `replies` answers received, `refused` how often something did not come into
+    force (a request without a usable answer, a kept answer, a prototype), `reason` why the last one did not, empty
+    where the last answer did. `bytes_up` and `bytes_down` count message bodies, without what a signed exchange adds to
+    them (8 and 64), 0 where nothing leaves the device. `latency_s` from the last request to its answer.
 
     Of the guard: `strain` what speaks against the edit in force, `cloud_strain` against its sender, both sums that
-    raise the alarm above `persona.device.watch.ALARM`; `falls` steps down so far, `climbs` steps up without an answer;
-    `guarded` what the guard did last, and why. `storage` why the state on disk is older than this, empty where it is
-    not, or nothing is kept.
+    raise the alarm above `persona.device.watch.ALARM`; `falls` alarms under an edit so far (an expiry is none),
+    `climbs` steps up without an answer; `guarded` what the guard did last, and why. `storage` why the state on disk is
+    older than this, empty where it is not, or nothing is kept.
     """
 
     in_force: str

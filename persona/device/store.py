@@ -86,7 +86,8 @@ class Store:
     def edit(self, bundle: Bundle) -> KeptEdit | None:
         """Return the answer that was in force under a bundle; None where none was, or it has expired meanwhile.
 
-        Its arrays fit the bundle in shape and type; whether it fits the data is for `Runtime.resume` to try.
+        Its arrays fit the bundle in shape and type; whether it fits the data is tried with the first window, as
+        `Runtime.resume` says.
         """
         found = self._unpacked("edit", bundle.fingerprint)
         try:

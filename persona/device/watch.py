@@ -19,7 +19,7 @@ LARGEST = 1.5
 FULL = 4.0
 # Strain that is let pass: of a window under an edit, and of an answer in its trial.
 OF_WINDOW, OF_ANSWER = 1.0, 0.5
-# Calm windows before a device climbs again: so many at first, twice as many after each fall, this many at most.
+# Calm windows before a device climbs again: so many at first, twice as many after each further fall, this many at most.
 FIRST_CALM, MOST_CALM = 2, 32
 
 

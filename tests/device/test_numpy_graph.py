@@ -271,3 +271,11 @@ def test_numbers_one_by_one_and_tensors_elsewhere() -> None:
     graph = helper.make_graph([helper.make_node("Identity", ["t"], ["o"])], "g", [], [], [outside])
     with pytest.raises(BundleError, match="another file"):
         read_onnx(helper.make_model(graph).SerializeToString())
+
+
+# 2 ** 40 where bytes are wanted: as an input of a node, as the raw values of a constant.
+@pytest.mark.parametrize("field", [b"\x0a\x07\x08", b"\x2a\x07\x48"], ids=["a name", "raw values"])
+def test_a_number_where_bytes_are_wanted_takes_no_memory(field: bytes) -> None:
+    graph = field + b"\x80\x80\x80\x80\x80\x20"
+    with pytest.raises(BundleError, match="not an ONNX file"):
+        read_onnx(b"\x3a" + bytes([len(graph)]) + graph)

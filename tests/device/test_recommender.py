@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from persona.device import Catalogue, RankingRuntime, Recommender
+from persona.device import Catalogue, RankingRuntime, Recommender, Runtime
 from persona.edit import Edit
 from persona.errors import BundleError, CloudError, DataError, EditError
 from persona.item_vectors import read_items
@@ -82,8 +83,15 @@ def test_another_catalogue_is_refused(ring: Ring, tmp_path: Path) -> None:
         recommender(ring).offer(other)
     with pytest.raises(BundleError, match="not those of the bundle"):
         read_items(tmp_path / "other", ring.catalogue.fingerprint)
-    with pytest.raises(BundleError, match="ranks no items"):
+
+
+def test_a_bundle_that_ranks_and_one_that_does_not_name_what_runs_them(ring: Ring) -> None:
+    with pytest.raises(BundleError, match=r"ranks no items; `persona\.device\.Runtime` runs it"):
         Recommender(World().bundle, ring.catalogue)
+    with pytest.raises(BundleError, match=r"ranks items; a `persona\.device\.Recommender`"):
+        Runtime(ring.bundle)
+    with pytest.raises(BundleError, match="ranks items"):
+        Runtime(ring.bundle, LocalCloud(ring.answer))
 
 
 def test_a_query_of_another_width_is_refused(ring: Ring) -> None:
@@ -131,7 +139,7 @@ def test_a_user_who_likes_even_items(ring: Ring) -> None:
         device.met(item, 100 + time_s)
     assert device.recommend(2).items.tolist() == [5, 1]
     status = device.adapt(now_s=111)
-    assert status.in_force == "prototype 0 + residual"
+    assert (status.in_force, status.rung, status.placement) == ("prototype 0 + residual", "answer", "cloud")
     assert (status.asks, status.replies, status.refused, status.reason) == (1, 1, 0, "")
     assert device.recommend(2).items.tolist() == [6, 5]
     (request,) = cloud.requests
@@ -151,6 +159,34 @@ def test_it_asks_by_itself(ring: Ring) -> None:
     for time_s, item in enumerate((2, 4, 2, 4)):
         device.met(item, time_s)
     assert len(cloud.requests) == 2
+
+
+def test_an_executor_that_takes_no_work_never_shows_in_an_event(ring: Ring) -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    device = RankingRuntime(recommender(ring), LocalCloud(ring.answer), every=2, executor=executor)
+    for time_s, item in enumerate((2, 4)):
+        device.met(item, time_s)
+    assert "the executor takes no requests" in device.status().reason
+    assert device.recommend(2).items.tolist() == [5, 1]
+
+
+def test_a_closed_runtime_says_that_it_asks_no_more(ring: Ring) -> None:
+    cloud = LocalCloud(ring.answer)
+    device = runtime(ring, cloud)
+    for time_s, item in enumerate((2, 4)):
+        device.met(item, time_s)
+    device.close()
+    assert "closed" in device.adapt().reason
+    assert not cloud.requests
+
+
+def test_a_status_says_what_was_put_in_force_by_hand(ring: Ring) -> None:
+    recommends = recommender(ring)
+    device = RankingRuntime(recommends, LocalCloud(ring.answer))
+    assert (device.status().in_force, device.status().rung) == ("base", "base")
+    recommends.put(ring.edit(1.0))
+    assert (device.status().in_force, device.status().rung) == ("by hand", "by hand")
 
 
 def test_a_request_holds_the_last_events_alone(ring: Ring) -> None:
@@ -183,7 +219,7 @@ def test_a_clock_that_goes_backwards(ring: Ring) -> None:
         with pytest.raises(DataError, match="whole seconds"):
             device.met(2, wrong)
     for item in (0, 7, 2**70):
-        with pytest.raises((DataError, OverflowError)):
+        with pytest.raises(DataError, match="an event's item"):
             device.met(item, 5)
 
 

@@ -71,6 +71,7 @@ def test_a_length_that_reaches_beyond(tmp_path: Path) -> None:
         {"shape": [-4, 3]},
         {"shape": [4.0, 3]},
         {"shape": [1 << 40, 1 << 40]},
+        {"shape": [1 << 80, 0], "data_offsets": [0, 0]},
         {"shape": None},
         {"dtype": "F64"},
         {"dtype": "BF16"},

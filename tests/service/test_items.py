@@ -106,6 +106,10 @@ def test_a_device_fetches_the_items_that_its_bundle_names(ring: Ring, tmp_path: 
             fetch_items(url, ring.bundle, tmp_path / ITEMS_FILE)
     assert paths == [f"/v1/items/{ring.catalogue.fingerprint}"]
     assert read_items(tmp_path).fingerprint == ring.catalogue.fingerprint
+    (tmp_path / "folder").mkdir()
+    with http_service(answer) as url:
+        fetch_items(url, ring.bundle, tmp_path / "folder")
+    assert read_items(tmp_path / "folder").fingerprint == ring.catalogue.fingerprint
     (tmp_path / ITEMS_FILE).write_bytes(data[:-1])
     with http_service(answer) as url:
         fetch_items(url, ring.bundle, tmp_path / ITEMS_FILE)
