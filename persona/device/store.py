@@ -149,7 +149,7 @@ class Store:
         try:
             bank = Bank.from_arrays(found[1], int(found[0]["version"]))
             return bundle if bank.version < bundle.bank.version else replace(bundle, bank=bank)
-        except (PersonaError, KeyError, TypeError, ValueError) as error:
+        except (PersonaError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             self._slots.set_aside("bank", f"it is no bank of this bundle: {error}")
             return bundle
 

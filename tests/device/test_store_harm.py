@@ -137,6 +137,21 @@ def test_an_answer_that_lies_does_not_come_into_force(tmp_path: Path, lie: str) 
         assert np.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("version", [b"1e999", b'"one"', b" null"])
+def test_a_bank_whose_version_is_no_number_is_set_aside(kept: Path, version: bytes) -> None:
+    facts = {"bundle": WORLD.bundle.fingerprint, "version": 12345}
+    data = pack("bank", facts, WORLD.bank.to_arrays())
+    assert data.count(b"12345") == 1
+    slots = Slots(kept)
+    slots.write("bank", data.replace(b"12345", version))
+    slots.close()
+    with Store(kept) as store:
+        bundle = store.bundle()
+        assert bundle is not None
+        assert bundle.bank.version == BANK_VERSION
+    assert (kept / "bank.damaged").exists()
+
+
 def test_a_bundle_that_is_not_as_it_was_read_is_refused(tmp_path: Path) -> None:
     with Store(tmp_path) as store, pytest.raises(StateError, match="not as it was read"):
         store.keep_bundle(replace(WORLD.bundle, support=(1, 2)))
