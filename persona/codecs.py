@@ -6,7 +6,6 @@ in the order of the spec, whose shapes say how long each is. docs/wire.md has th
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.edit import Array, Edit
-from persona.errors import MessageTooLarge, WireError
+from persona.errors import FingerprintMismatch, MessageTooLarge, WireError
 from persona.spec import ModelSpec, TensorSpec
+from persona.wire import short_fingerprint
 
 VERSION = 1
 EDIT_LIMIT_BYTES = 8 << 20
@@ -45,7 +45,7 @@ def encode_edit(edit: Edit, spec: ModelSpec, fingerprint: str, codec: str, facto
         raise WireError(f"an edit's codec is {codec!r}; wanted one of {', '.join(CODECS)}")
     if codec == "factors" and not factors:
         raise WireError("an edit without factors cannot be sent as such; take another codec")
-    parts = [_HEAD.pack(b"PE", VERSION, _IDS[codec], _short(fingerprint))]
+    parts = [_HEAD.pack(b"PE", VERSION, _IDS[codec], short_fingerprint(fingerprint))]
     for tensor in spec.tensors:
         delta = edit.deltas[tensor.name]
         if codec == "factors":
@@ -70,7 +70,7 @@ def decode_edit(data: bytes, spec: ModelSpec, fingerprint: str) -> Edit:
     if magic != b"PE" or version != VERSION or number not in _NAMES:
         raise WireError(f"these {len(data)} bytes are no edit: {magic!r}, version {version}, codec {number}")
     if found.hex() != fingerprint[:12]:
-        raise WireError(f"an edit is for bundle {found.hex()}, this side has {fingerprint[:12]}; ask anew")
+        raise FingerprintMismatch(f"an edit is for bundle {found.hex()}, this side has {fingerprint[:12]}; ask anew")
     reader = _Reader(data, _HEAD.size)
     with np.errstate(over="ignore", invalid="ignore"):  # scales and factors that lie: the check below refuses them
         deltas = {tensor.name: _within(tensor, _READ[_NAMES[number]](reader, tensor)) for tensor in spec.tensors}
@@ -101,12 +101,6 @@ class _Reader:
     def check_done(self) -> None:
         if self._at != len(self._data):
             raise WireError(f"an edit is {len(self._data)} bytes; its tensors take {self._at}")
-
-
-def _short(fingerprint: str) -> bytes:
-    if not re.fullmatch("[0-9a-f]{12,}", fingerprint):
-        raise WireError(f"fingerprint {fingerprint[:12]!r} has no 12 hexadecimal digits")
-    return bytes.fromhex(fingerprint[:12])
 
 
 def _rows(tensor: TensorSpec) -> int:

@@ -7,7 +7,7 @@ construction).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -109,31 +109,35 @@ class Decoder:
 
         WireError where the code has another shape or entries that are not finite.
         """
-        rows = np.asarray(code, np.float32)
-        if rows.shape != self.code_shape:
-            raise WireError(f"a code has shape {rows.shape}, this bundle's decoder needs {self.code_shape}")
-        if not np.isfinite(rows).all():
-            raise WireError("a code has entries that are not finite; discard it and ask again")
         deltas: dict[str, Array] = {}
-        for index, layer in enumerate(self.spec.layers):
-            z = rows[index if len(rows) > 1 else 0].astype(np.float64)
-            for tensor in layer.tensors:
-                delta = tensor.bound * np.tanh(self.parts[tensor.name](z) / tensor.bound)
-                deltas[tensor.name] = delta.astype(np.float32).reshape(tensor.shape)
+        for tensor, z in self._inputs(code):
+            delta = tensor.bound * np.tanh(self.parts[tensor.name](z) / tensor.bound)
+            deltas[tensor.name] = delta.astype(np.float32).reshape(tensor.shape)
         return Edit(deltas)
 
     def factors(self, code: npt.ArrayLike) -> dict[str, tuple[Float64, Float64]]:
         """Return U (out, r) and V (rest, r) of every tensor that a kernel makes from a code (n, d).
 
         Its delta is bound · tanh(U Vᵀ / bound). Only such an edit is of low rank; cutting another down destroys it.
+        WireError as from `decode`.
         """
-        rows = np.asarray(code, np.float32).reshape(self.code_shape)
         return {
-            tensor.name: part.factors(rows[index if len(rows) > 1 else 0].astype(np.float64))
-            for index, layer in enumerate(self.spec.layers)
-            for tensor in layer.tensors
+            tensor.name: part.factors(z)
+            for tensor, z in self._inputs(code)
             if isinstance(part := self.parts[tensor.name], KernelPart)
         }
+
+    def _inputs(self, code: npt.ArrayLike) -> Iterator[tuple[TensorSpec, Float64]]:
+        """Yield every tensor with the code row (d,) that it is made from."""
+        rows = np.asarray(code, np.float32)
+        if rows.shape != self.code_shape:
+            raise WireError(f"a code has shape {rows.shape}, this bundle's decoder needs {self.code_shape}")
+        if not np.isfinite(rows).all():
+            raise WireError("a code has entries that are not finite; discard it and ask again")
+        for index, layer in enumerate(self.spec.layers):
+            z = rows[index if len(rows) > 1 else 0].astype(np.float64)
+            for tensor in layer.tensors:
+                yield tensor, z
 
     def to_arrays(self) -> dict[str, Array]:
         """Return every parameter as ``{tensor}/{parameter}``."""

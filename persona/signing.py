@@ -24,6 +24,7 @@ RootKeys = Annotated[list[Path] | None, typer.Option(help="Private root key; rep
 Publics = Annotated[list[Path] | None, typer.Option(help="Public key (FILE.pub) of the role; repeat for several.")]
 Threshold = Annotated[int, typer.Option(min=1, help="Signatures that it takes.")]
 NewThreshold = Annotated[int | None, typer.Option(min=1, help="Signatures that it takes. Default: as before.")]
+PASSPHRASE_LIMIT_BYTES = 1023  # of cryptography's encryption of key files
 RootDays = Annotated[float, typer.Option(min=0.01, help="Days until the root expires.")]
 
 
@@ -89,7 +90,7 @@ def rotate(
     Next: `persona sign bundle FOLDER`, where the release or freshness keys changed.
     """
     from persona.trust.keys import PublicKey, SigningKey
-    from persona.trust.metadata import Root
+    from persona.trust.metadata import ROLES, Root
     from persona.trust.publish import DAY_S, TRUST_FOLDER, add_root, newest_root, root_file
 
     trust = folder / TRUST_FOLDER
@@ -104,8 +105,8 @@ def rotate(
     }
     wanted = {"root": root_threshold, "release": release_threshold}
     holders = {}
-    for role, name in (("root", "root"), ("release", "targets"), ("freshness", "timestamp")):
-        ids, threshold = old.roles[name]
+    for role, files in ROLES.items():
+        ids, threshold = old.roles[files[0]]
         members = given[role] or [old.keys[i] for i in sorted(ids)]
         holders[role] = (members, wanted.get(role) or threshold)
     distinct = {key.public.id: key for key in (*signers, *added)}
@@ -187,7 +188,7 @@ def verify(
 
 
 def read_passphrase(file: Path | None) -> bytes | None:
-    """Return the first line of a file, None for none; TrustError where it cannot be read or is empty."""
+    """Return the first line of a file, None for none; TrustError where it cannot be read, is empty or too long."""
     from persona.errors import TrustError
 
     if file is None:
@@ -198,4 +199,6 @@ def read_passphrase(file: Path | None) -> bytes | None:
         raise TrustError(f"passphrase {file} cannot be read: {error.strerror}") from error
     if not first:
         raise TrustError(f"passphrase {file} starts with an empty line; write one, or leave the option out")
+    if len(first) > PASSPHRASE_LIMIT_BYTES:
+        raise TrustError(f"passphrase {file} is {len(first):,} bytes; the limit is {PASSPHRASE_LIMIT_BYTES:,}")
     return first

@@ -61,7 +61,7 @@ class AdaptRequest:
             raise WireError(f"a request counts {self.count} samples behind it; wanted 0..{(1 << 32) - 1}")
         _check_finite(values, "a request has values that are not finite; send finite ones")
         head = _REQUEST.pack(
-            b"PQ", VERSION, _CONTEXTS.index(self.context), _short(self.fingerprint),
+            b"PQ", VERSION, _CONTEXTS.index(self.context), short_fingerprint(self.fingerprint),
             _DTYPES.index(dtype), values.ndim, self.count,
         )  # fmt: skip
         data = head + struct.pack(f"<{values.ndim}I", *values.shape) + values.astype(dtype).tobytes()
@@ -118,7 +118,7 @@ class AdaptReply:
             raise WireError(f"a reply's code dtype is {self.code_dtype!r}; wanted one of {', '.join(_CODE_DTYPES)}")
         kind = _NO_CODE if self.residual is None else _CODE_DTYPES[self.code_dtype]
         head = _REPLY.pack(
-            b"PR", VERSION, kind, _short(self.fingerprint), self.prototype, self.bank_version, self.expires_s
+            b"PR", VERSION, kind, short_fingerprint(self.fingerprint), self.prototype, self.bank_version, self.expires_s
         )
         return head if self.residual is None else head + _pack_code(self.residual, kind)
 
@@ -148,7 +148,8 @@ def same_bundle(message: AdaptRequest | AdaptReply, fingerprint: str) -> None:
         )
 
 
-def _short(fingerprint: str) -> bytes:
+def short_fingerprint(fingerprint: str) -> bytes:
+    """Return the six bytes of a fingerprint that messages carry; WireError where it is none."""
     try:
         short = bytes.fromhex(fingerprint[:12])
     except ValueError as error:

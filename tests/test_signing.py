@@ -120,7 +120,8 @@ def test_a_passphrase_file_must_have_one(tmp_path: Path) -> None:
     from persona.signing import read_passphrase
 
     (tmp_path / "empty").write_text("\nsecond\n")
-    for name in ("empty", "absent"):
+    (tmp_path / "long").write_bytes(b"a" * 1024)
+    for name in ("empty", "absent", "long"):
         with pytest.raises(TrustError, match="passphrase"):
             read_passphrase(tmp_path / name)
     (tmp_path / "phrase").write_bytes(b"one two\r\nthree")

@@ -33,8 +33,8 @@ def bundle_for(service: str | None, store: Store | None, trust: Trust | Unsigned
     """
     if trust is None and service is not None:
         return read_bundle(Path(service))
-    is_theirs = store is not None and isinstance(trust, Trust) and store.trusted() is None
-    kept = None if store is None or is_theirs else store.bundle()
+    may_be_anybodys = store is not None and isinstance(trust, Trust) and store.trusted() is None
+    kept = None if store is None or may_be_anybodys else store.bundle()
     try:
         if service is None or trust is None:
             raise CloudError("there is no bundle: name a service, or a state folder that a device has kept one in")
@@ -45,6 +45,7 @@ def bundle_for(service: str | None, store: Store | None, trust: Trust | Unsigned
         if service is not None:
             logger.warning("%s; starting with the bundle that was kept", error)
         return kept
-    if found is None and kept is None:  # said only to who names a bundle that it has
+    bundle = kept if found is None else found
+    if bundle is None:  # "nothing new" is said only to who names a bundle that it has
         raise CloudError(f"{service} offers no bundle")
-    return found or kept  # type: ignore[return-value]  # one of them is there
+    return bundle

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from persona.bundle import CONTEXTS, Bundle, write_export
@@ -16,6 +15,7 @@ from persona.edit import Array
 from persona.errors import ExportError
 from persona.export.graph import encoder_graph, model_graph
 from persona.export.tether import calibrate_tether
+from persona.export.windows import sketches_of
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
 from persona.prior import PriorNet
@@ -38,7 +38,8 @@ class Options:
 
     `prior` the prior term's net, trained on this learner (`persona.training.prior`). `gate` True turns edits and the
     prior term down where a sketch is unlike those of training windows; None does so where there is a prior term, which
-    does harm without. A gate suits a learner whose training knew edits of partial strength. `seed` of the dice.
+    does harm without. A gate suits a learner whose training knew edits of partial strength. `offline` gives devices the
+    encoder too. `seed` of the dice.
     """
 
     gate: bool | None = None
@@ -119,7 +120,7 @@ def collect_windows(
             support, _ = to_tensors(batch.support, batch.support_labels)
             query, _ = to_tensors(batch.query, batch.query_labels)
             codes.append(learner.see(support).codes.cpu().numpy())
-            pairs = zip(_sketches(learner, spec, support), _sketches(learner, spec, query), strict=True)
+            pairs = zip(sketches_of(learner, spec, support), sketches_of(learner, spec, query), strict=True)
             windows.extend(pairs)
     return np.concatenate(codes), windows
 
@@ -142,14 +143,6 @@ def _renorm(learner: Learner) -> Renorm | None:
     """Return what the device adds by itself; None where the learner has none, or no layer for it."""
     renorm = None if learner.renorm is None else learner.renorm.to_numpy(learner.model)
     return renorm if renorm is not None and renorm.layers else None
-
-
-def _sketches(learner: Learner, spec: SketchSpec, samples: torch.Tensor) -> list[Sketch]:
-    """Return one sketch a window of samples (B, S, …), under the base weights."""
-    logits, moments = learner.model(samples.flatten(0, 1))
-    per_window = (len(samples), samples.shape[1], -1)
-    rows: tuple[npt.NDArray[Any], npt.NDArray[Any]] = (moments.cpu().numpy(), logits.cpu().numpy())
-    return [Sketch.of(spec, m, z) for m, z in zip(*(r.reshape(per_window) for r in rows), strict=True)]
 
 
 def _support(windows: list[tuple[Sketch, Sketch]]) -> tuple[int, int]:

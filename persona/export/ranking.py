@@ -137,8 +137,9 @@ def history_graph(head: EditedHead, adapter: HeadAdapter) -> bytes:
     batch, support = torch.export.Dim("B", min=1), torch.export.Dim("S", min=1)
     shapes = {"samples": {0: batch, 1: support}, "mask": {0: batch, 1: support}}
     inputs = (torch.ones(2, 3, 2), torch.ones(2, 3))
-    with in_eval_mode(adapter):
-        return to_onnx(HistoryCodes(head, adapter).eval(), inputs, shapes, ["samples", "mask"], ["codes"])
+    module = _HistoryCodes(head, adapter)
+    with in_eval_mode(module):
+        return to_onnx(module, inputs, shapes, ["samples", "mask"], ["codes"])
 
 
 class _QueryGraph(nn.Module):
@@ -156,15 +157,14 @@ class _QueryGraph(nn.Module):
         return torch.cat([states + moved + deltas[SHIFT], side], dim=1), states
 
 
-class HistoryCodes(nn.Module):
-    """Events (B, S, 2), oldest first, with mask (B, S) → codes (B, 1, c), as the service runs it."""
+class _HistoryCodes(nn.Module):
+    """Events (B, S, 2), oldest first and padding behind them, with mask (B, S) → codes (B, 1, c)."""
 
     def __init__(self, head: EditedHead, adapter: HeadAdapter) -> None:
         super().__init__()
         self.head, self.adapter = head, adapter
 
     def forward(self, samples: Tensor, mask: Tensor) -> Tensor:
-        """Return the codes; padding stands behind the events."""
         items = (samples[..., 0] * mask).round().long()
         place = torch.arange(items.shape[1], device=items.device)
         distance = (mask.sum(dim=1, keepdim=True).long() - place) * (mask > 0)

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from persona.errors import ExportError
 from persona.files import write_whole
 from persona.model.editable import EditableModel
-from persona.model.watching import in_eval_mode
 
 Inputs = tuple[Tensor, ...]
 
@@ -46,8 +45,7 @@ def write_target(model: EditableModel, target: str, folder: Path, batch: int = 1
     if target not in TARGETS:
         raise ExportError(f"{target!r} is no target to export to; wanted one of {', '.join(TARGETS)}")
     name, convert = TARGETS[target]
-    with in_eval_mode(model):
-        flat = _Flat(copy.deepcopy(model)).eval()
+    flat = _Flat(copy.deepcopy(model)).eval()
     for value in (*flat.parameters(), *flat.buffers()):  # ExecuTorch's kernels refuse channels-last strides
         value.data = value.detach().clone(memory_format=torch.contiguous_format)
     inputs = (torch.zeros(batch, *model.input_shape), *(value.detach() for value in model.base_weights().values()))

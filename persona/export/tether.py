@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from persona.bank import Bank
+from persona.export.windows import sketches_of
 from persona.prototypes.metric import gram_matrix, metric_factor
-from persona.sketch import Sketch, SketchSpec
+from persona.sketch import SketchSpec
 from persona.tasks.base import EpisodeBatch, Episodes
 from persona.tether import MOST, USUAL, Limits, Tether
 from persona.training.step import Learner, to_tensors
@@ -91,10 +92,7 @@ def _measure(learner: Learner, sketch: SketchSpec, bank: Bank, tether: Tether, b
 
 
 def _own_codes(learner: Learner, sketch: SketchSpec, bank: Bank, samples: Tensor) -> npt.NDArray[np.float32]:
-    logits, moments = learner.model(samples.flatten(0, 1))
-    shape = (len(samples), samples.shape[1], -1)
-    pairs = zip(moments.reshape(shape).cpu().numpy(), logits.reshape(shape).cpu().numpy(), strict=True)
-    return np.stack([bank.own_code(Sketch.of(sketch, m, z).features(sketch)) for m, z in pairs])
+    return np.stack([bank.own_code(one.features(sketch)) for one in sketches_of(learner, sketch, samples)])
 
 
 def _logits(learner: Learner, query: Tensor, codes: npt.NDArray[np.float32]) -> Tensor:

@@ -87,7 +87,6 @@ def edit_offers(
     `code` (n, d) is the one that the bundle's decoder made the edit from, where that is so: a kernel's tensors then
     travel as their factors too. `evaluate` gives the accuracy of an edit. EditError where the edit does not fit.
     """
-    edit.check(bundle.spec)
     factors = None if code is None else bundle.decoder.factors(code)
     offers: list[ChosenEdit] = []
     for codec in CODECS:

@@ -35,8 +35,7 @@ def serve(
 
     Port 0 takes a free one; `ready` is called with the port once requests are taken; `key` signs replies, and without
     one a warning is logged. To be called in the main thread, which alone may catch signals. BundleError and TrustError:
-    see `create_app`. ServiceError where the address
-    cannot be had.
+    see `create_app`. ServiceError where the address cannot be had.
     """
     app = create_app(folder, key=key)
     if key is None:

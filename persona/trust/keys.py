@@ -110,7 +110,11 @@ class SigningKey:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         _write_new(path, private, 0o600)
-        _write_new(path.with_name(path.name + ".pub"), public, 0o644)
+        try:
+            _write_new(path.with_name(path.name + ".pub"), public, 0o644)
+        except ExportError:
+            path.unlink()  # written just now: half a pair helps nobody, and would block a second try
+            raise
 
     @classmethod
     def read(cls, path: Path, passphrase: bytes | None = None) -> SigningKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def root_file(version: int, expires_s: float, holders: Holders, keys: Iterable[S
 
 def newest_root(folder: Path) -> bytes:
     """Return the newest root of a folder of metadata; TrustError where there is none."""
-    versions = [int(path.name.split(".")[0]) for path in folder.glob("*.root.json") if path.name[0].isdigit()]
+    versions = _root_versions(folder)
     if not versions:
         raise TrustError(f"{folder} has no root metadata; `persona keys root` writes it")
     return read_metadata(folder, f"{max(versions)}.root.json")
@@ -82,8 +83,7 @@ def read_metadata(folder: Path, name: str, limit_bytes: int = LIMIT_BYTES) -> by
 def add_root(folder: Path, data: bytes) -> Root:
     """Write a root to a folder of metadata, as the next of its chain; TrustError where it is not that."""
     new = Root.read(data)
-    versions = list(folder.glob("*.root.json"))
-    if versions:
+    if _root_versions(folder):
         old = Root.read(newest_root(folder))
         old.check(new.signed)
         if new.signed.version != old.signed.version + 1:
@@ -132,10 +132,12 @@ def sign_release(folder: Path, signers: Signers, now_s: float, terms: Terms = Te
     snapshot = signed_file({**body, "meta": {"targets.json": {**version, **_described(targets)}}}, signers.release)
     timestamp = _timestamp(trust, snapshot, signers.freshness, now_s + terms.freshness_s)
     files = {"targets": targets, "snapshot": snapshot, "timestamp": timestamp}
-    for kind, content in files.items():
-        root.check(Signed.read(kind, content))
+    signed = {kind: Signed.read(kind, content) for kind, content in files.items()}
+    for one in signed.values():
+        root.check(one)
+    release = Release.of(signed["targets"])
     write_together({trust / f"{kind}.json": content for kind, content in files.items()})
-    return Release.of(Signed.read("targets", targets))
+    return release
 
 
 def sign_freshness(folder: Path, keys: Sequence[SigningKey], now_s: float, terms: Terms = Terms()) -> Signed:
@@ -147,6 +149,11 @@ def sign_freshness(folder: Path, keys: Sequence[SigningKey], now_s: float, terms
     Root.read(newest_root(trust)).check(signed)
     write_whole(trust / "timestamp.json", data)
     return signed
+
+
+def _root_versions(folder: Path) -> list[int]:
+    found = (re.fullmatch(r"([1-9][0-9]*)\.root\.json", path.name) for path in folder.glob("*.root.json"))
+    return [int(name[1]) for name in found if name]
 
 
 def _timestamp(trust: Path, snapshot: bytes, keys: Sequence[SigningKey], expires_s: float) -> bytes:

@@ -23,8 +23,8 @@ _MAX_SECONDS = 253_402_300_799  # the last one of the year 9999
 class TrustedState:
     """Root and targets metadata as they were verified, versions that never go back, and the newest time seen.
 
-    `timestamp` and `snapshot` are versions, 0 before the first; `targets` is empty before the first release. `seen_s`,
-    in seconds since 1970, is the clock at the last refresh that held: an earlier clock is not believed.
+    `timestamp` and `snapshot` are versions, 0 before the first; `targets_data` is empty before the first release.
+    `seen_s`, in seconds since 1970, is the clock at the last refresh that held: an earlier clock is not believed.
     """
 
     root_data: bytes
@@ -38,8 +38,8 @@ class TrustedState:
         if not (0 <= self.timestamp < 1 << 32 and 0 <= self.snapshot < 1 << 32 and 0 <= self.seen_s <= _MAX_SECONDS):
             raise TrustError(f"a trusted state has versions {self.timestamp}, {self.snapshot}, time {self.seen_s}")
         _ = self.root
-        if self.targets_data:
-            self.root.check(Signed.read("targets", self.targets_data))
+        if self.targets is not None:
+            self.root.check(self.targets)
             _ = self.release
 
     @cached_property
@@ -48,9 +48,14 @@ class TrustedState:
         return Root.read(self.root_data)
 
     @cached_property
+    def targets(self) -> Signed | None:
+        """The metadata of the release in force; None before the first."""
+        return Signed.read("targets", self.targets_data) if self.targets_data else None
+
+    @cached_property
     def release(self) -> Release | None:
         """The release in force; None before the first."""
-        return Release.of(Signed.read("targets", self.targets_data)) if self.targets_data else None
+        return None if self.targets is None else Release.of(self.targets)
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes, with a hash at the end by which damage shows."""

@@ -27,8 +27,9 @@ def follow_release(state: TrustedState, fetch: Fetch, now_s: float) -> TrustedSt
     now_s = max(now_s, state.seen_s)
     state.root.signed.check_fresh(now_s)
     timestamp = _newer("timestamp", _got(fetch, "timestamp.json"), state, state.timestamp, now_s)
-    if timestamp.version == state.timestamp and state.targets_data:
-        Signed.read("targets", state.targets_data).check_fresh(now_s)
+    before = state.targets
+    if timestamp.version == state.timestamp and before is not None:
+        before.check_fresh(now_s)
         return replace(state, seen_s=int(now_s))
     named = _Named.of(timestamp, "snapshot.json")
     data = named.check(_got(fetch, "snapshot.json"))
@@ -36,9 +37,9 @@ def follow_release(state: TrustedState, fetch: Fetch, now_s: float) -> TrustedSt
     named.check_version(snapshot)
     named = _Named.of(snapshot, "targets.json")
     data = named.check(_got(fetch, "targets.json"))
-    targets = _newer("targets", data, state, 0 if state.release is None else state.release.version, now_s)
+    targets = _newer("targets", data, state, 0 if before is None else before.version, now_s)
     named.check_version(targets)
-    if state.release is not None and targets.version == state.release.version and not _same(data, state.targets_data):
+    if before is not None and targets.version == before.version and targets.message != before.message:
         raise TrustError(f"release {targets.version} is another than before under the same version; sign it anew")
     Release.of(targets)
     return TrustedState(state.root_data, timestamp.version, snapshot.version, data, int(now_s))
@@ -131,7 +132,3 @@ def _newer(kind: str, data: bytes, state: TrustedState, known: int, now_s: float
         raise TrustError(f"{kind} metadata has version {signed.version}, version {known} was seen before: rolled back")
     signed.check_fresh(now_s)
     return signed
-
-
-def _same(data: bytes, before: bytes) -> bool:
-    return not before or Signed.read("targets", data).message == Signed.read("targets", before).message

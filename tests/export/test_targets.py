@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def test_a_target_gives_what_torch_gives_under_any_weights(target: str, net: Any
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_converter_that_is_not_there_is_named(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, PACKAGES[target], None)
+    monkeypatch.setitem(sys.modules, PACKAGES[target], None)
     model = EditableModel(cnn_bn().eval(), ("head",), torch.zeros(2, 1, 28, 28))
     with pytest.raises(ExportError, match=rf"persona-edge\[{target}\]"):
         write_target(model, target, tmp_path)

@@ -58,6 +58,14 @@ def test_a_private_key_is_never_overwritten(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"k", "k.pub"}
 
 
+def test_half_a_pair_is_not_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "k.pub").write_text("somebody's")
+    with pytest.raises(ExportError, match="File exists"):
+        key("a").write(tmp_path / "k")
+    assert {p.name for p in tmp_path.iterdir()} == {"k.pub"}
+    assert (tmp_path / "k.pub").read_text() == "somebody's"
+
+
 def test_files_that_are_no_keys_are_refused(tmp_path: Path) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     pem = other.private_bytes(
