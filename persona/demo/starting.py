@@ -7,7 +7,7 @@ from pathlib import Path
 
 from persona.bundle import Bundle, read_bundle
 from persona.device import Store, Trust, Unsigned, fetch_bundle, kept_trust
-from persona.errors import CloudError, PersonaError
+from persona.errors import CloudError, PersonaError, StateError
 from persona.trust.publish import read_metadata
 
 logger = logging.getLogger(__name__)
@@ -28,13 +28,12 @@ def bundle_for(service: str | None, store: Store | None, trust: Trust | Unsigned
     """Return the bundle that a service offers, or, where it gives none that is believed, the one that was kept.
 
     Without a `trust` the service is a file, or None. CloudError, or what was wrong with the service, where there is no
-    bundle. Under a `Trust`, a bundle that was kept counts only beside signed versions: one that came before them may be
+    bundle. Under a `Trust`, a bundle that was kept counts only where signatures vouched for it: another may be
     anybody's.
     """
     if trust is None and service is not None:
         return read_bundle(Path(service))
-    may_be_anybodys = store is not None and isinstance(trust, Trust) and store.trusted() is None
-    kept = None if store is None or may_be_anybodys else store.bundle()
+    kept = None if store is None else _believed(store, trust)
     try:
         if service is None or trust is None:
             raise CloudError("there is no bundle: name a service, or a state folder that a device has kept one in")
@@ -48,4 +47,13 @@ def bundle_for(service: str | None, store: Store | None, trust: Trust | Unsigned
     bundle = kept if found is None else found
     if bundle is None:  # "nothing new" is said only to who names a bundle that it has
         raise CloudError(f"{service} offers no bundle")
+    if store is not None and isinstance(trust, Trust) and not store.read_only:
+        try:
+            store.keep_bundle(bundle, vouched=True)
+        except StateError as error:  # of the disk: the bundle in hand is none the worse
+            logger.warning("%s", error)
     return bundle
+
+
+def _believed(store: Store, trust: Trust | Unsigned | None) -> Bundle | None:
+    return store.vouched_bundle() if isinstance(trust, Trust) else store.bundle()

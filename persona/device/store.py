@@ -64,10 +64,18 @@ class Store:
             return None
         return self._with_bank(bundle)
 
-    def keep_bundle(self, bundle: Bundle) -> None:
-        """Keep a bundle, as it was read from its file, as the last good one; what belongs to another is dropped."""
-        kept = self.bundle()
-        if kept is not None and kept.fingerprint == bundle.fingerprint:  # their banks may differ: that is kept apart
+    def vouched_bundle(self) -> Bundle | None:
+        """Return the last good bundle where it was kept as vouched for by signatures; None for anybody else's."""
+        bundle, named = self.bundle(), self._slots.read("vouched")
+        return None if bundle is None or named != bundle.fingerprint.encode() else bundle
+
+    def keep_bundle(self, bundle: Bundle, *, vouched: bool = False) -> None:
+        """Keep a bundle, as it was read from its file, as the last good one; what belongs to another is dropped.
+
+        `vouched`: signatures said that it is the right one.
+        """
+        kept = self.vouched_bundle() if vouched else self.bundle()
+        if kept is not None and kept.fingerprint == bundle.fingerprint:  # a newer bank is kept apart
             return
         data = bundle.to_bytes()
         if Bundle.from_bytes(data).fingerprint != bundle.fingerprint:
@@ -77,6 +85,8 @@ class Store:
         self._slots.write("bundle", data)
         for name in ("edit", "bank"):
             self._slots.drop(name)
+        if vouched:
+            self._slots.write("vouched", bundle.fingerprint.encode())
 
     def keep_bank(self, bank: Bank, fingerprint: str) -> None:
         """Keep a bank that came after the bundle of that fingerprint."""

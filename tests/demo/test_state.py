@@ -15,7 +15,7 @@ from persona.bundle import DEVICE_FILE, Bundle
 from persona.demo.device import DevicePlan, stream_device
 from persona.demo.starting import bundle_for, trust_for
 from persona.device import Store, Unsigned
-from persona.errors import CloudError, DataError, TrustError
+from persona.errors import CloudError, DataError, PersonaError, TrustError
 from tests.device.servers import Asked, Told, http_service
 from tests.signed import Owner, Shelf
 from tests.worlds import World
@@ -98,6 +98,36 @@ def test_an_unsigned_bundle_of_earlier_does_not_count_where_a_root_is_asked_for(
         service.files = {}
         with pytest.raises(TrustError):
             bundle_for(url, store, trust_for(service.root, store))
+
+
+def test_an_unsigned_run_between_signed_ones_is_not_believed(tmp_path: Path) -> None:
+    with releases(tmp_path / "service") as (url, service):
+        first = service.publish(WORLDS[0])
+        with Store(tmp_path / "state") as store:
+            store.keep_bundle(Bundle.from_bytes(WORLDS[1].to_bytes()))  # anybody's
+            bundles, service.bundles = service.bundles, {}
+            for _ in range(2):  # versions are kept by the first try, the bundle's download fails in both
+                with pytest.raises(PersonaError):
+                    bundle_for(url, store, trust_for(service.root, store))
+            assert store.trusted() is not None
+            service.bundles = bundles
+            assert bundle_for(url, store, trust_for(service.root, store)).fingerprint == first
+            store.keep_bundle(Bundle.from_bytes(WORLDS[1].to_bytes()))  # and again, over the signed one
+            service.files = service.bundles = {}
+            with pytest.raises(PersonaError):
+                bundle_for(url, store, trust_for(service.root, store))
+
+
+def test_signatures_can_vouch_later_for_a_bundle_that_is_kept(tmp_path: Path) -> None:
+    true = World().bundle
+    with Store(tmp_path) as store:
+        store.keep_bundle(true)
+        store.keep_bank(replace(true.bank, version=9), true.fingerprint)  # anybody's
+        assert store.vouched_bundle() is None
+        store.keep_bundle(true, vouched=True)
+        vouched = store.vouched_bundle()
+        assert vouched is not None
+        assert vouched.bank.version == true.bank.version
 
 
 def test_a_folder_of_another_root_is_an_error(tmp_path: Path) -> None:
