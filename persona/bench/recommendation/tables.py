@@ -111,6 +111,7 @@ def _gain(stored: Stored, row: str) -> str:
 
 def _said(figure: Callable[..., Estimate], *about: object) -> str:
     try:
-        return str(figure(*about))
+        found = figure(*about)
     except DataError:  # rows that were run on seeds that have nothing in common
         return "not comparable"
+    return "no gap" if np.isnan(found.value) else str(found)

@@ -165,7 +165,6 @@ def test_rows_without_a_seed_in_common_are_said_to_be_not_comparable(stored: Pat
     assert losing_table(one) == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["users", "stale", "leave-one-out"])
 def test_every_row_of_a_quick_run_from_the_command_line(setting: Setting, tmp_path: Path) -> None:
     arguments = ["bench", "recommendation", "--data", DATA, "--folder", str(tmp_path), "--setting", setting, "--quick"]
