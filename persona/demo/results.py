@@ -22,13 +22,13 @@ BOOTSTRAPS = 2000
 
 
 def read_device(path: Path) -> tuple[list[Record], Record]:
-    """Return the windows and the closing record of one device; DataError where it ended early."""
+    """Return the records of one device, and its closing one; DataError where it ended early."""
     try:
         records = [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as error:
         raise DataError(f"device records {path} cannot be read ({error}); see the log beside it") from error
-    if not records or "domains" not in records[-1]:
-        raise DataError(f"device records {path} end after {len(records)} windows; see the log beside it")
+    if not records or "torch_imported" not in records[-1]:
+        raise DataError(f"device records {path} end after {len(records)} lines; see the log beside it")
     return records[:-1], records[-1]
 
 
@@ -55,10 +55,16 @@ def stream_figures(shifted: Sequence[Path], clean: Sequence[Path], seed: int = 0
     }
 
 
-def paired_interval(differences: Floats, rng: np.random.Generator) -> tuple[float, float]:
-    """Return a 95 % interval of the mean of per-device differences, by bootstrap over devices."""
+def paired_interval(
+    differences: Floats, rng: np.random.Generator, counts: npt.NDArray[np.intp] | None = None
+) -> tuple[float, float]:
+    """Return a 95 % interval of the mean of per-device differences, by bootstrap over devices.
+
+    With `counts`, each difference is the sum of as many: what is drawn is a device with all that it has.
+    """
     draws = rng.integers(len(differences), size=(BOOTSTRAPS, len(differences)))
-    low, high = np.quantile(differences[draws].mean(axis=1), [0.025, 0.975])
+    of = np.ones(len(differences), np.intp) if counts is None else counts
+    low, high = np.quantile(differences[draws].sum(axis=1) / of[draws].sum(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -17,7 +17,7 @@ from persona.bench.device.codecs import codecs
 from persona.bench.device.footprint import footprint
 from persona.bench.device.inference import inference
 from persona.bench.device.timing import Clock
-from persona.bench.vision.store import circumstances
+from persona.bench.store import circumstances
 from persona.bundle import read_bundle
 from persona.errors import DataError
 

@@ -9,8 +9,8 @@ from typing import Any
 from persona.bench.device.judges import device_verdicts
 from persona.bench.device.measure import read_figures
 from persona.bench.device.tables import rows_of
+from persona.bench.pages import markdown
 from persona.bench.verdict import counts_of
-from persona.bench.vision.tables import markdown
 from persona.errors import DataError
 from persona.files import write_whole
 

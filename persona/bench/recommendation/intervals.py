@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from persona.bench.bootstrap import drawn, interval
 from persona.bench.recommendation.summary import Cell, Chosen, Floats, Stored
 from persona.errors import DataError
 
-BOOTSTRAPS = 2000
-_TAILS = (0.025, 0.975)
 Measure = Callable[[Cell], Floats]  # a row's figure by seed and query (S, Q)
 
 
@@ -64,8 +63,7 @@ def _means(stored: Stored, rows: tuple[str, ...], chosen: Chosen | None, measure
         raise DataError(f"{' and '.join(rows)} of {stored.name} share no seed or no query; run them on the same seeds")
     users, which = np.unique(stored.users[keep], return_inverse=True)
     counts = np.bincount(which)
-    weights = np.random.default_rng(0).multinomial(len(users), np.full(len(users), 1 / len(users)), size=BOOTSTRAPS)
-    weights = np.concatenate([np.ones((1, len(users))), weights])
+    weights = np.concatenate([np.ones((1, len(users))), drawn(len(users))])
     found = []
     for cell in cells:
         values = measure(cell)[[cell.seeds.index(seed) for seed in seeds]][:, keep].mean(axis=0)
@@ -74,5 +72,4 @@ def _means(stored: Stored, rows: tuple[str, ...], chosen: Chosen | None, measure
 
 
 def _estimate(values: Floats) -> Estimate:
-    low, high = np.quantile(values[1:], _TAILS)
-    return Estimate(float(values[0]), float(low), float(high))
+    return Estimate(float(values[0]), *interval(values[1:]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from persona.bench.pages import read_notes, targets
 from persona.bench.recommendation.judges import verdicts
 from persona.bench.recommendation.summary import Stored, load_results
-from persona.bench.recommendation.tables import levels_table, losing_table, main_table, markdown, segment_table
-from persona.bench.verdict import counts_of
+from persona.bench.recommendation.tables import levels_table, losing_table, main_table, segment_table
 from persona.errors import DataError
 from persona.files import write_whole
 
@@ -23,15 +23,12 @@ def write_page(results: Path, out: Path, notes: Path) -> None:
     stored = load_results(results)
     if not stored:
         raise DataError(f"{results} holds no results; `persona bench recommendation` writes some")
-    write_whole(out, page(stored, notes.read_text(encoding="utf-8") if notes.exists() else "").encode())
+    write_whole(out, page(stored, read_notes(notes)).encode())
 
 
 def page(stored: Mapping[str, Stored], notes: str = "") -> str:
     """Return the whole page; `notes` what was tried, in words."""
-    found = verdicts(stored)
-    lines = [[v.target, v.asked, v.found, v.interval, f"**{v.outcome}**"] for v in found]
-    targets = markdown(["target", "asked", "found", "95 % interval", "verdict"], lines)
-    parts = [_HEAD, "## Targets", counts_of(found), targets]
+    parts = [_HEAD, "## Targets", targets(verdicts(stored))]
     for one in stored.values():
         parts += [f"## {one.name}", _WHAT.get(one.name.partition("/")[2], ""), circumstances(one)]
         parts += [text for title, table in _sections(one) if table for text in (f"### {title}", table)]
@@ -42,9 +39,8 @@ def page(stored: Mapping[str, Stored], notes: str = "") -> str:
 
 def circumstances(one: Stored) -> str:
     """Return the command that makes the results again, and what the figures depend on."""
-    data, _, setting = one.name.partition("/")
     world, plan = one.about["world"], dict(one.about["plan"])
-    sizes = plan.pop("sizes")
+    data, setting, sizes = plan["data"], plan["setting"], plan.pop("sizes")
     told = ", ".join(f"{name} {value}" for name, value in {**plan, **sizes}.items())
     machine = ", ".join(f"{name} {value}" for name, value in {**one.about["machine"], **one.about["versions"]}.items())
     return (

@@ -29,7 +29,7 @@ class Sizes:
     length: int = 10
 
 
-# Chosen by hand on validation queries; a data set without an entry has the defaults.
+# Set by hand; a data set without an entry has the defaults.
 SIZES: Mapping[str, Sizes] = {
     "ml-100k": Sizes(d=32),
     SYNTHETIC: Sizes(d=32),

@@ -172,21 +172,17 @@ def grouped(bench: Workbench, head: EditedHead) -> HeadEditor:
     return GroupEditor(EditForm(head), vectors, centres)
 
 
-def finetuned(bench: Workbench) -> Answers:
-    """Every user's own head, trained with labels on the history before each of some targets."""
-    return fine_tuned(bench)
-
-
 PLAIN: Mapping[str, Row] = {
     "popularity": popularity, "markov": markov, "blend": blend, "base": base, "base-more": longer, "wider": wider,
     "ceiling": ceiling, "oracle": oracle, "retrained": retrained, "broadcast": broadcast,
-    "broadcast-bias": broadcast_bias, "broadcast-shuffled": broadcast_shuffled, "fine-tuned": finetuned,
+    "broadcast-bias": broadcast_bias, "broadcast-shuffled": broadcast_shuffled, "fine-tuned": fine_tuned,
 }  # fmt: skip
 EDITORS: Mapping[str, Callable[[Workbench, EditedHead], HeadEditor]] = {
     "ours": ours, "constant": constant, "shift": shift_alone, "film": partial(of_form, FilmForm),
     "duet": partial(of_form, ReplacedForm), "apg": partial(of_form, ApgForm), "closed-form": closed_form,
     "faithful": faithful, "groups": grouped,
 }  # fmt: skip
+ALONE = "ours-alone"  # without the broadcast under it
 # Rows whose mean edit and shuffled edit stand beside them.
 CONTROLLED = ("ours", "closed-form", "faithful")
 
@@ -208,14 +204,19 @@ def rows_for(data: str, setting: str) -> tuple[str, ...]:
     return (*ROWS[setting], "oracle") if data == SYNTHETIC else ROWS[setting]
 
 
+def check_row(name: str) -> None:
+    """CatalogError for a name that there is no row of."""
+    if name not in {*PLAIN, *EDITORS, ALONE}:
+        raise CatalogError(f"there is no row {name!r}; there are {', '.join([*PLAIN, *EDITORS, ALONE])}")
+
+
 def run_row(name: str, bench: Workbench) -> dict[str, Answers]:
-    """Return a row and its controls by name; CatalogError for a name that there is none of."""
+    """Return a row and its controls by name; CatalogError as of `check_row`."""
+    check_row(name)
     if name in PLAIN:
         return {name: PLAIN[name](bench)}
-    if name == "ours-alone":
+    if name == ALONE:
         return {name: edited(ours, bench, level=False)[""]}
-    if name not in EDITORS:
-        raise CatalogError(f"there is no row {name!r}; there are {', '.join([*PLAIN, *EDITORS, 'ours-alone'])}")
     found = edited(EDITORS[name], bench)
     kept = found if name in CONTROLLED else {"": found[""]}
     return {f"{name}-{control}" if control else name: value for control, value in kept.items()}

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from persona.bench.recommendation.plan import Plan
-from persona.bench.recommendation.rows import rows_for, run_row
-from persona.bench.recommendation.store import pack_floats, pack_ranks, pack_whole, read_seed, seed_path, write_rows
+from persona.bench.recommendation.rows import check_row, rows_for, run_row
+from persona.bench.recommendation.store import pack_floats, pack_ranks, pack_whole, seed_path
 from persona.bench.recommendation.workbench import Workbench
 from persona.bench.recommendation.worlds import World, open_world
-from persona.bench.vision.store import circumstances
+from persona.bench.store import circumstances, read_rows, write_rows
 from persona.training.heads import Answers
 
 Told = Callable[[str, float, float], None]
@@ -29,6 +29,11 @@ class Job:
     results: Path
     nets: Path
     rows: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """CatalogError for an unknown row, before anything is read or trained."""
+        for name in self.rows or ():
+            check_row(name)
 
     @property
     def folder(self) -> Path:
@@ -47,12 +52,12 @@ def run(job: Job, told: Told) -> None:
     for number, seed in enumerate(job.plan.seeds):
         path = seed_path(job.folder, seed)
         bench = Workbench(job.plan, world, seed, job.nets / job.plan.name / f"seed-{seed}")
-        done = read_seed(path).get("rows", {})
+        done = read_rows(path).get("rows", {})
         missing = [row for row in job.wanted if row not in done]
-        for at, name in enumerate(missing):
+        for at, name in enumerate(missing, len(job.wanted) - len(missing)):
             told(f"seed {seed}: {name}", number * len(job.wanted) + at, len(job.wanted) * len(job.plan.seeds))
             found = {row: packed(values) for row, values in run_row(name, bench).items()}
-            write_rows(path, about(job.plan, world, seed), found)
+            write_rows(path, about(job.plan, world, seed), found, ("plan", "queries"))
     told("done", 1, 1)
 
 

@@ -6,7 +6,6 @@ Each query's rank and loss is kept, packed, so that every table and interval can
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.errors import DataError
-from persona.files import write_whole
 
 Floats = npt.NDArray[np.float64]
 LARGEST_RANK = 32_000.0  # ranks have halves, and are kept as 16-bit whole numbers
@@ -54,28 +52,6 @@ def pack_whole(values: npt.NDArray[Any]) -> str:
 def unpack_whole(text: str) -> npt.NDArray[np.int64]:
     """Return what `pack_whole` packed; DataError where it is damaged."""
     return _unpack(text, "<i4").astype(np.int64)
-
-
-def read_seed(path: Path) -> dict[str, Any]:
-    """Return a seed's content, empty where there is none; DataError where the file is damaged."""
-    if not path.exists():
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content["rows"].items(), content["queries"].items(), content["plan"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"results {path} are damaged ({error!r}); delete the file, and run again") from error
-    return content
-
-
-def write_rows(path: Path, about: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
-    """Add rows to a seed's file; DataError where the file is damaged, or of another plan or other queries."""
-    content = read_seed(path) or {**about, "rows": {}}
-    for name in ("plan", "queries"):
-        if content[name] != about[name]:
-            raise DataError(f"results {path} are of another {name}; use another folder, or delete them")
-    content["rows"].update(rows)
-    write_whole(path, (json.dumps(content, indent=0, sort_keys=True) + "\n").encode())
 
 
 def _pack(values: npt.NDArray[Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from persona.bench.recommendation.store import read_seed, unpack_floats, unpack_ranks, unpack_whole
+from persona.bench.recommendation.store import unpack_floats, unpack_ranks, unpack_whole
+from persona.bench.store import read_rows
 from persona.errors import DataError
 from persona.tasks.recommendation.metrics import gains, hits
 from persona.tasks.recommendation.synthetic import NEW, RETURN
@@ -53,7 +54,8 @@ def load_results(root: Path) -> dict[str, Stored]:
     found = {}
     for folder in sorted({path.parent for path in root.glob("*/*/seed-*.json")}):
         name = f"{folder.parent.name}/{folder.name}"
-        found[name] = _stored(name, [read_seed(path) for path in sorted(folder.glob("seed-*.json"))])
+        paths = sorted(folder.glob("seed-*.json"))
+        found[name] = _stored(name, [read_rows(path, ("plan", "queries")) for path in paths])
     return found
 
 
@@ -85,18 +87,22 @@ def _stored(name: str, contents: list[dict[str, Any]]) -> Stored:
             raise DataError(f"seeds of {name} were run with other plans or queries; delete those that are out of date")
     try:
         queries = {key: unpack_whole(text) for key, text in first["queries"].items()}
-        cells = {row: _cell(row, contents) for row in dict.fromkeys(r for c in contents for r in c["rows"])}
+        asked = len(queries["user"])
+        cells = {row: _cell(row, contents, asked) for row in dict.fromkeys(r for c in contents for r in c["rows"])}
         users = queries["user"]
         facts = {key: first[key] for key in ("plan", "world", "machine", "versions")}
         commits = sorted({content["commit"] for content in contents})
         return Stored(name, cells, users, segments_of(queries), {**facts, "commits": commits})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"results of {name} are damaged ({error!r}); delete the files, and run again") from error
 
 
-def _cell(row: str, contents: list[dict[str, Any]]) -> Cell:
+def _cell(row: str, contents: list[dict[str, Any]], asked: int) -> Cell:
     having = [content for content in contents if row in content["rows"]]
     ranks = np.stack([unpack_ranks(content["rows"][row]["ranks"]) for content in having])
     texts = [content["rows"][row]["losses"] for content in having]
     losses = None if None in texts else np.stack([unpack_floats(text) for text in texts])
+    lengths = {figures.shape[1] for figures in (ranks, losses) if figures is not None}
+    if lengths != {asked}:
+        raise ValueError(f"row {row!r} has figures of {', '.join(map(str, sorted(lengths)))} queries, not {asked}")
     return Cell(ranks, losses, tuple(int(content["seed"]) for content in having))

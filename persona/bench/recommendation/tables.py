@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from persona.bench.recommendation.intervals import losses_of, relative_gain, share_closed
-from persona.bench.recommendation.summary import Cell, Stored
+from persona.bench.pages import markdown
+from persona.bench.recommendation.intervals import Estimate, losses_of, relative_gain, share_closed
+from persona.bench.recommendation.summary import Stored
 from persona.errors import DataError
 
 NAMES = {
@@ -62,11 +63,13 @@ def levels_table(stored: Stored) -> str:
     lines = []
     for name, chosen in {"all": None, **stored.segments}.items():
         gap = ("broadcast", "base", "retrained")
-        closed, loss = share_closed(stored, gap, chosen), share_closed(stored, gap, chosen, losses_of)
-        personal = relative_gain(stored, ("ours", "broadcast"), chosen) if "ours" in stored.cells else ""
-        both = relative_gain(stored, ("ours", "base"), chosen) if "ours" in stored.cells else ""
+        figures = [_said(share_closed, stored, gap, chosen), _said(share_closed, stored, gap, chosen, losses_of)]
+        figures += [
+            _said(relative_gain, stored, ("ours", other), chosen) if "ours" in stored.cells else ""
+            for other in ("broadcast", "base")
+        ]
         count = len(stored.users) if chosen is None else int(chosen.sum())
-        lines.append([name, str(count), f"{closed}", f"{loss}", f"{personal}", f"{both}"])
+        lines.append([name, str(count), *figures])
     heads = ["queries", "number", "broadcast: of the NDCG gap, %", "of the NLL gap, %",
              "personal, over the broadcast, %", "both, over the base, %"]  # fmt: skip
     return markdown(heads, lines)
@@ -80,7 +83,7 @@ def segment_table(stored: Stored, rows: Iterable[str]) -> str:
     lines = []
     for name, chosen in stored.segments.items():
         base = float(stored.cells["base"].ndcg()[:, chosen].mean())
-        gains = [str(relative_gain(stored, (row, "base"), chosen)) if base > 0 else "" for row in having]
+        gains = [_said(relative_gain, stored, (row, "base"), chosen) if base > 0 else "" for row in having]
         lines.append([name, str(int(chosen.sum())), f"{base:.4f}", *gains])
     return markdown(["queries", "number", "NDCG@10 of the base", *(NAMES.get(row, row) for row in having)], lines)
 
@@ -88,6 +91,8 @@ def segment_table(stored: Stored, rows: Iterable[str]) -> str:
 def losing_table(stored: Stored) -> str:
     """Return where ours is below the base, by row and segment, worst first."""
     if not {"ours", "base"} <= set(stored.cells):
+        return ""
+    if not set(stored.cells["ours"].seeds) & set(stored.cells["base"].seeds):
         return ""
     found = []
     for name, chosen in stored.segments.items():
@@ -98,16 +103,15 @@ def losing_table(stored: Stored) -> str:
     return markdown(["queries", "ours over the base, %"], [line for _, line in sorted(found)]) if found else ""
 
 
-def markdown(heads: list[str], lines: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
 def _gain(stored: Stored, row: str) -> str:
     if row == "base" or "base" not in stored.cells or not np.any(stored.cells["base"].ndcg()):
         return ""
+    return _said(relative_gain, stored, (row, "base"))
+
+
+def _said(figure: Callable[..., Estimate], *about: object) -> str:
     try:
-        return str(relative_gain(stored, (row, "base"), None, Cell.ndcg))
-    except DataError:
-        return "other seeds"
+        found = figure(*about)
+    except DataError:  # rows that were run on seeds that have nothing in common
+        return "not comparable"
+    return "no gap" if np.isnan(found.value) else str(found)

@@ -21,7 +21,7 @@ from persona.tasks.recommendation.splits import Split
 from persona.training.broadcasts import BroadcastConfig, early_part, period_statistics, train_broadcast
 from persona.training.event_features import EventFeatures
 from persona.training.heads import HeadConfig, train_editor
-from persona.training.loop import Progress, seeded
+from persona.training.loop import seeded
 from persona.training.sequence_bases import SequenceBase
 from persona.training.sequences import SequenceConfig, train_sequences
 
@@ -37,7 +37,6 @@ class Workbench:
     world: World
     seed: int
     nets: Path
-    progress: Progress | None = None
 
     @cached_property
     def base(self) -> nn.Module:
@@ -72,16 +71,16 @@ class Workbench:
     def trained(self, name: str, base: SequenceBase, split: Split) -> nn.Module:
         """Return a base trained on a split, kept as NAME."""
         net = base.build(self.world.log.n_items)
-        train_sequences(net, self.world.log, split, base.config, self.progress, self.nets / name)
+        train_sequences(net, self.world.log, split, base.config, folder=self.nets / name)
         return net.eval()
 
     def longer(self) -> nn.Module:
-        """Return the base trained for some epochs more, at a lower rate: the same budget as an editor's."""
+        """Return the base trained for some epochs more, at a lower rate."""
         base = self.settings()
         config = replace(base.config, epochs=MORE_EPOCHS, learning_rate=base.config.learning_rate / 3)
         net = base.build(self.world.log.n_items)
         net.load_state_dict(self.base.state_dict())
-        train_sequences(net, self.world.log, self.world.base, config, self.progress, self.nets / "base-more")
+        train_sequences(net, self.world.log, self.world.base, config, folder=self.nets / "base-more")
         return net.eval()
 
     def ceiling(self) -> nn.Module:
@@ -99,15 +98,13 @@ class Workbench:
         """Return what an editor learns from: the base's own events, or those since it was trained."""
         return np.sort(early_part(self.world.recent, SHARE_BEFORE)[1]) if self.ageing else self.world.base.train
 
-    def fitted(
-        self, make: Callable[[EditedHead], HeadEditor], *, level: bool = True, epochs: int | None = None
-    ) -> tuple[EditedHead, HeadEditor]:
+    def fitted(self, make: Callable[[EditedHead], HeadEditor], *, level: bool = True) -> tuple[EditedHead, HeadEditor]:
         """Return a head and a trained editor of it; where the base is stale, on top of the broadcast if `level`."""
         head = self.head()
         with seeded(self.seed):
             editor = make(head)
         split = (self.learnt_from(), self.world.base.validation)
-        config = HeadConfig(epochs or self.plan.epochs, validated=self.plan.validated, seed=self.seed)
+        config = HeadConfig(self.plan.epochs, validated=self.plan.validated, seed=self.seed)
         change = self.early_broadcast if self.ageing and level else None
         train_editor(head, editor, self.features, split, config, change)
         return head, editor

@@ -30,10 +30,7 @@ class World:
     @property
     def recent(self) -> Positions:
         """Events that came after the base was trained and before anything is asked, in the order of time."""
-        places = np.arange(len(self.log))
-        users = self.log.users
-        new = (places >= self.base.fit_until[users]) & (places < self.fresh.fit_until[users])
-        found = places[new & (places > self.log.offsets[users])]
+        found = np.setdiff1d(self.fresh.train, self.base.train)
         times = self.log.needs_times("a base that ages")
         return found[np.argsort(times[found], kind="stable")]
 

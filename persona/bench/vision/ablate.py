@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from persona.bench.store import read_rows, write_rows
 from persona.bench.vision.choices import DEFAULT, GROUPS, Choice
 from persona.bench.vision.drive import follow
 from persona.bench.vision.job import Job
@@ -16,7 +17,7 @@ from persona.bench.vision.refinement import refinement_rows
 from persona.bench.vision.roles import MAIN
 from persona.bench.vision.run import packed, warm_up
 from persona.bench.vision.settings import SETTINGS
-from persona.bench.vision.store import Unit, read_unit, write_row
+from persona.bench.vision.store import Unit
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.tasks.vision.streams import Window
 from persona.training.step import Learner
@@ -69,14 +70,14 @@ def _stream(job: Job, setting: str) -> None:
     about = job.about(unit, [int(w.first and at > 0) for at, w in enumerate(streams[0])])
     default: dict[str, object] = {}
     for group, name, choice in _all():
-        if f"{group}/{name}" in read_unit(path).get("rows", {}):
+        if f"{group}/{name}" in read_rows(path).get("rows", {}):
             continue
         if choice.is_default:
             default = default or _edited(learner_of(job, DEFAULT), streams)
             row = default
         else:
             row = _edited(learner_of(job, f"{group}/{name}"), streams)
-        write_row(path, about, f"{group}/{name}", {**row, "default": choice.is_default})
+        write_rows(path, about, {f"{group}/{name}": {**row, "default": choice.is_default}})
         add_done(1)
 
 
@@ -88,9 +89,9 @@ def _drift(job: Job, stream_seed: int) -> None:
     for seed in job.plan.train_seeds:
         unit = Unit(seed, stream_seed, DRIFT)
         path = unit.path(job.folder.with_name(job.folder.name + SUFFIX))
-        if read_unit(path).get("rows"):
+        if read_rows(path).get("rows"):
             continue
         rows, first = refinement_rows(job, seed, stream_seed)
         for name, row in rows.items():
-            write_row(path, job.about(unit, first), name, row)
+            write_rows(path, job.about(unit, first), {name: row})
     add_done(1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from persona.bench.pages import markdown
 from persona.bench.vision.intervals import Difference, mean_interval, paired_interval
 from persona.bench.vision.results import Ablations
 from persona.bench.vision.roles import main_settings
 from persona.bench.vision.summary import Table
-from persona.bench.vision.tables import markdown
 from persona.errors import DataError
 
 

@@ -7,16 +7,13 @@ spread is kept beside it, because three seeds are too few to draw from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from persona.bench.bootstrap import BOOTSTRAPS, drawn, interval
 from persona.bench.vision.summary import Cell, Device, Floats, mean_of
 from persona.errors import DataError
-
-BOOTSTRAPS = 2000
-_TAILS = (0.025, 0.975)
 
 
 class Difference(NamedTuple):
@@ -71,8 +68,8 @@ def low_decile_interval(ours: Cell, theirs: Cell, seed: int = 0) -> Difference:
         for cell, sign in ((mine, 1), (other, -1)):
             rows = [row for row in cell.per_run if np.isfinite(row[where]).all()]
             draws += sign * np.mean([np.quantile(row[chosen], 0.1, axis=1) for row in rows], axis=0)
-    low, high = np.quantile(draws / len(mine.streams), _TAILS)
-    return Difference(mine.low_decile() - other.low_decile(), float(low), float(high))
+    low, high = interval(draws / len(mine.streams))
+    return Difference(mine.low_decile() - other.low_decile(), low, high)
 
 
 def kept_share(late: tuple[Cell, Cell], whole: tuple[Cell, Cell], seed: int = 0) -> Share:
@@ -90,10 +87,10 @@ def kept_share(late: tuple[Cell, Cell], whole: tuple[Cell, Cell], seed: int = 0)
     kept, gain = (float(mean) for mean in values.mean(axis=1))
     if gain <= 0:
         return Share(float("nan"), float("nan"), float("nan"), gain)
-    drawn = values @ _weights(len(common), seed).T
-    shares = 100 * drawn[0] / np.maximum(drawn[1], 1e-9)
-    low, high = np.quantile(shares, _TAILS)
-    return Share(100 * kept / gain, float(low), float(high), gain)
+    draws = values @ drawn(len(common), seed).T
+    shares = 100 * draws[0] / np.maximum(draws[1], 1e-9)
+    low, high = interval(shares)
+    return Share(100 * kept / gain, low, high, gain)
 
 
 def on_common(ours: Cell, theirs: Cell) -> tuple[Cell, Cell]:
@@ -127,13 +124,6 @@ def _summed(strata: Sequence[Floats], seeds: tuple[float, ...], seed: int) -> Di
         if not values.size:
             raise DataError("two rows share no window of this kind; run both on the same streams")
         means.append(values.mean())
-        draws = draws + _weights(len(values), seed + at) @ values
-    low, high = np.quantile(draws / len(strata), _TAILS)
-    return Difference(float(np.mean(means)), float(low), float(high), seeds)
-
-
-@lru_cache(maxsize=64)
-def _weights(n: int, seed: int) -> Floats:
-    """Return how often each of n devices is drawn (BOOTSTRAPS, n), as shares: the same draws for every pair of rows."""
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=BOOTSTRAPS)
-    return np.asarray(counts / n, np.float64)
+        draws = draws + drawn(len(values), seed + at) @ values
+    low, high = interval(draws / len(strata))
+    return Difference(float(np.mean(means)), low, high, seeds)

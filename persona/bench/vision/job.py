@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import nn
 
+from persona.bench.store import circumstances, read_rows
 from persona.bench.vision.kit import kept_kits
 from persona.bench.vision.plan import Plan
 from persona.bench.vision.rows import Trained, build, rows_of
 from persona.bench.vision.settings import SETTINGS
-from persona.bench.vision.store import Unit, circumstances, read_unit
+from persona.bench.vision.store import Unit
 from persona.errors import CatalogError
 from persona.tasks.vision.datasets import open_task
 from persona.tasks.vision.task import ImageTask
@@ -83,7 +84,7 @@ class Job:
 
     def missing(self, unit: Unit) -> list[str]:
         """Return the rows of a unit that are not stored yet."""
-        done = read_unit(unit.path(self.folder)).get("rows", {})
+        done = read_rows(unit.path(self.folder)).get("rows", {})
         rows, slow = rows_of(unit.setting) if self.rows is None else (self.rows, ())
         first = (unit.train, unit.stream) == (self.plan.train_seeds[0], self.plan.stream_seeds[0])
         wanted = (*rows, *slow) if first else rows
@@ -116,7 +117,7 @@ class Job:
         suite = train_suite(shop, self.nets_of(seed))
         file, count = shop.folder / "kit.safetensors", self.plan.kit_windows
         kits = kept_kits(suite.learner, shop.task.training(), seed, file, count)
-        chosen = read_unit(self.folder / CHOSEN).get("rows", {})
+        chosen = read_rows(self.folder / CHOSEN).get("rows", {})
         tuned = {name: row["chosen"] for name, row in chosen.items()}
         return Trained(suite, kits, self.teacher(), seed, tuned)
 

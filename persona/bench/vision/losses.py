@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from persona.bench.pages import markdown
 from persona.bench.vision.intervals import on_common, paired_interval
 from persona.bench.vision.roles import OURS_ROW, is_ours, label
 from persona.bench.vision.summary import Cell, Table
-from persona.bench.vision.tables import markdown
 from persona.errors import DataError
 
 _MEASURES: Mapping[str, Callable[[Cell], float]] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from persona.bench.verdict import counts_of
+from persona.bench.pages import read_notes, targets
 from persona.bench.vision.ablations import ablation_sections
 from persona.bench.vision.losses import losses_table
 from persona.bench.vision.plots import PLOTS, holds, plot
@@ -16,7 +16,6 @@ from persona.bench.vision.roles import main_settings
 from persona.bench.vision.tables import (
     accuracy_table,
     clean_table,
-    markdown,
     other_settings,
     prototype_table,
     shift_table,
@@ -32,7 +31,7 @@ def write_page(results: Path, out: Path, notes: Path) -> None:
     ones, ExportError where the files cannot be written.
     """
     stored = load_results(results)
-    files = {out: page(stored, _read(notes)).encode()}
+    files = {out: page(stored, read_notes(notes)).encode()}
     for one in stored.values():
         for kind in PLOTS:
             drawn = plot(one, kind)
@@ -44,7 +43,7 @@ def write_page(results: Path, out: Path, notes: Path) -> None:
 
 def page(stored: Mapping[str, Stored], notes: str = "", stem: str = "benchmarks") -> str:
     """Return the whole page; `notes` what was tried, in words; `stem` the folder of its plots."""
-    parts = [_HEAD, "## Targets", _targets(stored)]
+    parts = [_HEAD, "## Targets", targets(verdicts(stored))]
     for one in stored.values():
         parts += [f"## {one.name}", reproduce(one), circumstances(one.about)]
         for title, lines in _sections(one):
@@ -105,22 +104,12 @@ def _sections(one: Stored) -> Iterator[tuple[str, str]]:
     yield "Costs", costs and f"{_COSTS}\n\n{costs}"
 
 
-def _targets(stored: Mapping[str, Stored]) -> str:
-    found = verdicts(stored)
-    lines = [[v.target, v.asked, v.found, v.interval, f"**{v.outcome}**"] for v in found]
-    return counts_of(found) + "\n\n" + markdown(["target", "asked", "found", "95 % interval", "verdict"], lines)
-
-
 def _plot_path(stem: str, name: str, kind: str) -> str:
     return f"{stem}/{name.replace('/', '-')}-{kind}.svg"
 
 
 def _listed(value: Any) -> str:
     return ", ".join(str(each) for each in value) if isinstance(value, list | tuple) else str(value)
-
-
-def _read(notes: Path) -> str:
-    return notes.read_text(encoding="utf-8") if notes.exists() else ""
 
 
 _HEAD = """# Benchmarks

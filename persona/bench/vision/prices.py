@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from persona.bench.pages import markdown
 from persona.bench.vision.roles import label
-from persona.bench.vision.tables import markdown
 
 Costs = Mapping[str, Mapping[str, float]]
 

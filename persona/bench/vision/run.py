@@ -14,12 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from persona.bench.store import read_rows, write_rows
 from persona.bench.vision.costs import measure_costs
 from persona.bench.vision.drive import Track, follow, follow_at_constant_speed
 from persona.bench.vision.job import CHOSEN, Job
 from persona.bench.vision.rows import Trained, build, traffic_of
 from persona.bench.vision.settings import SETTINGS
-from persona.bench.vision.store import Unit, pack, read_costs, read_unit, write_costs, write_row
+from persona.bench.vision.store import Unit, pack, read_costs, write_costs
 from persona.bench.vision.tune import TUNED, Tried, keep_tried, try_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
 from persona.errors import SpecError
@@ -47,7 +48,7 @@ def run(job: Job, workers: int, told: Told) -> None:
     steps = sum(each.get(name, plan.peer_steps) for _, _, name in nets)
     spread(_net, nets, workers).finish("training: every net", steps, told)
     spread(_kit, [(job, seed) for seed in seeds], workers).finish("banks, jump test, prior term", len(seeds), told)
-    stored = read_unit(job.folder / CHOSEN).get("rows", {})
+    stored = read_rows(job.folder / CHOSEN).get("rows", {})
     tuned = [(job, row) for row in TUNED if row in job.every_row() and row not in stored]
     spread(_tune, tuned, workers).finish("tuning peers on validation streams", len(tuned), told, partial(_keep, job))
     spread(_stream, [(job, unit) for unit in units], workers).finish(
@@ -111,7 +112,7 @@ def _stream(job: Job, unit: Unit) -> None:
             continue
         if timed:
             row["constant"] = pack(np.array(_at_constant_speed(name, trained, streams)))
-        write_row(unit.path(job.folder), about, name, row)
+        write_rows(unit.path(job.folder), about, {name: row})
         add_done(1)
 
 

@@ -7,14 +7,10 @@ kept whole, so that every table and interval can be made again from them.
 from __future__ import annotations
 
 import json
-import platform
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,29 +58,6 @@ def unpack(text: str, windows: int) -> Counts:
     return np.where(codes < ord("a"), codes - ord("0"), codes - ord("a") + 10).reshape(-1, windows)
 
 
-def read_unit(path: Path) -> dict[str, Any]:
-    """Return a unit's content, empty where there is none; DataError where the file is damaged."""
-    if not path.exists():
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content["rows"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"results {path} are damaged ({error!r}); delete the file, and run again") from error
-    return content
-
-
-def write_row(path: Path, about: dict[str, Any], name: str, row: dict[str, Any]) -> None:
-    """Add one row to a unit's file; DataError where the file is damaged, or of other streams."""
-    content = read_unit(path) or {**about, "rows": {}}
-    if content.get("plan") != about["plan"]:
-        raise DataError(
-            f"results {path} are of another plan ({content.get('plan')}); use another folder, or delete them"
-        )
-    content["rows"][name] = row
-    write_whole(path, (json.dumps(content, indent=0, sort_keys=True) + "\n").encode())
-
-
 def read_costs(folder: Path) -> dict[str, dict[str, float]]:
     """Return what each row costs, by row and name of the cost, empty where none is stored; DataError where damaged."""
     path = folder / COSTS
@@ -101,20 +74,3 @@ def write_costs(folder: Path, row: str, costs: Mapping[str, float]) -> None:
     """Keep what one row costs beside those of the others; DataError where the file is damaged."""
     content = {**read_costs(folder), row: dict(costs)}
     write_whole(folder / COSTS, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-
-
-def circumstances() -> dict[str, Any]:
-    """Return what a figure depends on beside its plan: commit, machine, versions."""
-    return {
-        "commit": _commit(),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "python": platform.python_version()},
-        "versions": {name: version(name) for name in ("numpy", "torch", "persona-edge")},
-    }
-
-
-def _commit() -> str:
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from persona.bench.vision.store import Unit, read_unit, unpack
+from persona.bench.store import read_rows
+from persona.bench.vision.store import Unit, unpack
 from persona.errors import DataError
 
 Floats = npt.NDArray[np.float64]
@@ -101,7 +102,7 @@ def read_units(folder: Path) -> dict[Unit, dict[str, Any]]:
         unit = Unit.of(path)
         if unit is None:
             continue
-        content = read_unit(path)
+        content = read_rows(path)
         if (content.get("train"), content.get("stream"), content.get("setting")) != (
             unit.train,
             unit.stream,

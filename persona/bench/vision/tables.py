@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from persona.bench.pages import markdown
 from persona.bench.vision.intervals import Difference, paired_interval
 from persona.bench.vision.recovery import windows_to_recover
 from persona.bench.vision.roles import (
@@ -94,12 +95,6 @@ def rows_of(table: Table, settings: Sequence[str], timing: str) -> list[str]:
 def other_settings(table: Table) -> list[str]:
     """Return the settings that are neither main ones nor of one family."""
     return [setting for setting in table if setting not in MAIN and not setting.startswith("family-")]
-
-
-def markdown(head: Iterable[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table of Markdown."""
-    head = list(head)
-    return "\n".join(["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *lines)])
 
 
 def n(value: float) -> str:

@@ -14,12 +14,12 @@ import numpy as np
 
 from persona import catalog
 from persona.baselines.cema import Cema
+from persona.bench.store import write_rows
 from persona.bench.vision.drive import Make, follow
 from persona.bench.vision.job import CHOSEN, Job
 from persona.bench.vision.plan import VALIDATION_SEEDS
 from persona.bench.vision.rows import Trained
 from persona.bench.vision.settings import shape_of
-from persona.bench.vision.store import write_row
 from persona.tasks.vision.streams import Window, make_streams
 
 TUNED = (*catalog.names("methods"), "cema")
@@ -52,7 +52,7 @@ def try_row(job: Job, row: str) -> Tried:
 def keep_tried(job: Job, tried: Tried) -> None:
     """Add what was tried to ``settings.json``; for one process alone, since the file is read and written again."""
     about = {"plan": job.plan.to_json(), "stream_seeds": list(VALIDATION_SEEDS)}
-    write_row(job.folder / CHOSEN, about, tried.row, tried.found)
+    write_rows(job.folder / CHOSEN, about, {tried.row: tried.found})
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -17,13 +17,12 @@ import numpy as np
 from persona.bundle import Bundle
 from persona.demo.device import peak_memory_mb, write_lines
 from persona.demo.ranking.plan import RankingPlan, UserPlan
-from persona.device import Catalogue, HttpCloud, RankingRuntime, Recommender, Trust, fetch_bundle, fetch_items
+from persona.demo.starting import bundle_for, trust_for
+from persona.device import Catalogue, HttpCloud, RankingRuntime, Recommender, fetch_items
 from persona.device.ranking import Items
 from persona.device.recommender import InForce
-from persona.errors import CloudError
 from persona.item_vectors import read_items
 from persona.tasks.recommendation.ranking import ranks_of
-from persona.trust.publish import read_metadata
 
 ROWS = ("base", "broadcast", "personal")
 LIST, AROUND = 10, 5  # items on a list, and items shown that were met before and after it
@@ -31,11 +30,8 @@ LIST, AROUND = 10, 5  # items on a list, and items shown that were met before an
 
 def stream_ranking(plan: RankingPlan) -> None:
     """Fetch bundle and items, stream, and write records; an error of the family where a file or the service fails."""
-    root = Path(plan.root)
-    trust = Trust.from_root(read_metadata(root.parent, root.name))
-    bundle = fetch_bundle(plan.service, trust=trust)
-    if bundle is None:  # said only to who names a bundle that it has
-        raise CloudError(f"{plan.service} offers no bundle")
+    trust = trust_for(Path(plan.root), None)
+    bundle = bundle_for(plan.service, None, trust)
     fetch_items(plan.service, bundle, Path(plan.items))
     catalogue, stale = Catalogue(read_items(Path(plan.items))), Catalogue(read_items(Path(plan.stale)))
     with HttpCloud(plan.service, timeout_s=30.0, trust=trust) as cloud:

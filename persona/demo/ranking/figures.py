@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from persona.demo.ranking.device import ROWS
-from persona.demo.results import BOOTSTRAPS
+from persona.demo.results import Record, paired_interval, read_device
 from persona.errors import DataError
 from persona.tasks.recommendation.metrics import gains, hits
 
-Record = Mapping[str, Any]
 Floats = npt.NDArray[np.float64]
 AT = 10
 MEASURES = {f"HR@{AT}": hits, f"NDCG@{AT}": gains}
 DIFFERENCES = (("broadcast", "base"), ("personal", "base"), ("personal", "broadcast"))
 
 
-def read_records(path: Path) -> tuple[list[Record], Record]:
-    """Return the records of one device and its closing one; DataError where it ended early."""
-    try:
-        records = [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise DataError(f"device records {path} cannot be read ({error}); see the log beside it") from error
-    if not records or "torch_imported" not in records[-1]:
-        raise DataError(f"device records {path} end after {len(records)} lines; see the log beside it")
-    return records[:-1], records[-1]
-
-
 def ranking_figures(paths: Sequence[Path], rng: np.random.Generator) -> dict[str, Any]:
     """Return the figures of all devices, by name."""
-    devices = [read_records(path) for path in paths]
+    devices = [read_device(path) for path in paths]
     records = [record for lines, _ in devices for record in lines]
     queries = [record for record in records if "ranks" in record]
     ends = [record["end"] for record in records if "end" in record]
@@ -75,10 +62,8 @@ def part_figures(queries: Sequence[Record], rng: np.random.Generator) -> dict[st
 
 def by_user(differences: Floats, users: npt.NDArray[np.intp], rng: np.random.Generator) -> list[float]:
     """Return the mean of differences (Q,) and its 95 % interval, by bootstrap over users with all their queries."""
-    sums, counts = np.bincount(users, differences), np.bincount(users)
-    draws = rng.integers(len(counts), size=(BOOTSTRAPS, len(counts)))
-    low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [0.025, 0.975])
-    return [float(differences.mean()), float(low), float(high)]
+    sums, counts = np.asarray(np.bincount(users, differences), np.float64), np.bincount(users)
+    return [float(differences.mean()), *paired_interval(sums, rng, counts)]
 
 
 def _reasons(reasons: Sequence[str]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from persona.bench.recommendation.intervals import relative_gain, share_closed
 from persona.bench.recommendation.judges import verdicts
 from persona.bench.recommendation.store import LARGEST_RANK, pack_ranks, unpack_ranks
 from persona.bench.recommendation.summary import Cell, Stored, segments_of
+from persona.bench.recommendation.tables import levels_table
 from persona.errors import DataError
 
 USERS = np.repeat(np.arange(20), 5)
@@ -47,6 +48,9 @@ def test_no_gap_is_no_share() -> None:
     assert np.isnan(share_closed(one, ("broadcast", "base", "retrained")).value)
     judged = next(v for v in verdicts({one.name: one}) if v.asked.endswith("closes 75 % of the NDCG gap"))
     assert (judged.found, judged.outcome) == ("no gap to close", "missed")
+    table = levels_table(one)
+    assert "no gap" in table
+    assert "nan" not in table
 
 
 def test_controls_decide_as_well_as_the_gain() -> None:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from persona.bench.recommendation.page import write_page
 from persona.bench.recommendation.plan import Plan, Setting, Sizes
 from persona.bench.recommendation.rows import ROWS, run_row
 from persona.bench.recommendation.run import Job, run
-from persona.bench.recommendation.store import read_seed, seed_path
+from persona.bench.recommendation.store import pack_ranks, pack_whole, seed_path
 from persona.bench.recommendation.summary import FRESH, RETURNING, load_results
+from persona.bench.recommendation.tables import levels_table, losing_table, segment_table
 from persona.bench.recommendation.workbench import Workbench
 from persona.bench.recommendation.worlds import open_world
+from persona.bench.store import read_rows
 from persona.cli import app
 from persona.errors import CatalogError, DataError
 
@@ -47,7 +50,7 @@ def test_rows_and_their_controls_are_stored_and_not_done_again(stored: Path) -> 
     before = path.read_bytes()
     run(job, silent)
     assert path.read_bytes() == before
-    content = read_seed(path)
+    content = read_rows(path)
     assert set(content["rows"]) == {
         "base",
         "popularity",
@@ -113,9 +116,8 @@ def test_users_that_are_asked_are_unseen_in_training(tmp_path: Path) -> None:
 
 
 def test_an_unknown_row_is_told_with_those_there_are(tmp_path: Path) -> None:
-    world = open_world(plan_of("users"), tmp_path)
     with pytest.raises(CatalogError, match="closed-form"):
-        run_row("magic", Workbench(plan_of("users"), world, 0, tmp_path))
+        job_of("users", tmp_path, ("base", "magic"))
 
 
 def test_nothing_stored_is_nothing_measured(tmp_path: Path) -> None:
@@ -132,7 +134,37 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
         load_results(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("part", ["ranks", "losses"])
+def test_a_row_of_other_queries_is_told(stored: Path, tmp_path: Path, part: str) -> None:
+    content = read_rows(seed_path(job_of("users", stored).folder, 0))
+    content["rows"]["ours"][part] = pack_ranks(np.ones(7))
+    path = seed_path(tmp_path / "a" / "users", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"figures of 7(, 60)? queries, not 60"):
+        load_results(tmp_path)
+
+
+def test_queries_that_are_none_are_told(stored: Path, tmp_path: Path) -> None:
+    content = read_rows(seed_path(job_of("users", stored).folder, 0))
+    none = dict.fromkeys(content["queries"], pack_whole(np.zeros(0)))
+    path = seed_path(tmp_path / "a" / "users", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**content, "rows": {}, "queries": none}))
+    with pytest.raises(DataError, match="damaged"):
+        load_results(tmp_path)
+
+
+def test_rows_without_a_seed_in_common_are_said_to_be_not_comparable(stored: Path) -> None:
+    one = load_results(stored / "results")[f"{DATA.replace(':', '-')}/stale"]
+    ours = replace(one.cells["ours"], seeds=(9,))
+    one = replace(one, cells={**one.cells, "ours": ours})
+    table = levels_table(one)
+    assert table.count("not comparable") == 2 * (1 + len(one.segments))
+    assert "not comparable" in segment_table(one, ("ours",))
+    assert losing_table(one) == ""
+
+
 @pytest.mark.parametrize("setting", ["users", "stale", "leave-one-out"])
 def test_every_row_of_a_quick_run_from_the_command_line(setting: Setting, tmp_path: Path) -> None:
     arguments = ["bench", "recommendation", "--data", DATA, "--folder", str(tmp_path), "--setting", setting, "--quick"]

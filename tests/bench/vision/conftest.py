@@ -11,7 +11,7 @@ from persona.bench.vision.rows import Trained
 # Two devices of four windows of 8 pictures; nets that are hardly trained, for figures are not what is tested.
 PLAN = Plan(
     "tests.tiny_task:TinyTask", train_seeds=(0,), stream_seeds=(11,), devices=2, windows=1, window_size=8,
-    base_steps=3, warm_steps=3, steps=3, peer_steps=3, ablation_steps=2, kit_windows=512,
+    base_steps=3, warm_steps=3, steps=3, peer_steps=3, teacher_steps=3, ablation_steps=2, kit_windows=512,
 )  # fmt: skip
 ROWS = ("static", "alpha-bn", "persona", "mean-edit")
 

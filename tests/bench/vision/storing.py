@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from persona.bench.store import read_rows
 from persona.bench.vision.roles import CORRUPTED, MAIN, OURS_ROW, PACS, PRIMARY, WANTED_PEERS
-from persona.bench.vision.store import Counts, Unit, pack, read_unit
+from persona.bench.vision.store import Counts, Unit, pack
 from persona.tasks.vision.shifts import FAMILIES
 
 SIZE = 20  # samples a window: one sample is 5 points
@@ -29,7 +30,7 @@ def store(folder: Path, setting: str, rows: Rows, seeds: tuple[Sequence[int], Se
                 "versions": {"numpy": "2"},
             }  # fmt: skip
             path = unit.path(folder)
-            content = read_unit(path) or {**about, "rows": {}}
+            content = read_rows(path) or {**about, "rows": {}}
             content["rows"] |= {name: packed(counts) for name, counts in rows.items()}
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from persona.bench.store import write_rows
 from persona.bench.vision.command import Wanted
 from persona.bench.vision.job import Job, recipe_for
 from persona.bench.vision.plan import FIRST_ALONE, Plan
 from persona.bench.vision.roles import MAIN
 from persona.bench.vision.rows import rows_of
-from persona.bench.vision.store import Unit, write_row
+from persona.bench.vision.store import Unit
 from persona.errors import CatalogError, DataError
 from persona.training.suite import NETS, SuiteBudget
 from tests.tiny_task import CLASSES, TinyTask
@@ -58,7 +59,7 @@ def test_slow_rows_are_missing_of_the_first_seeds_alone(tmp_path: Path) -> None:
 def test_rows_that_are_stored_are_not_missing(tmp_path: Path) -> None:
     job, unit = job_in(tmp_path, ("static", "persona")), Unit(1, 12, "clean")
     assert job.missing(unit) == ["static", "persona"]
-    write_row(unit.path(job.folder), {"plan": PLAN.to_json()}, "static", {"same": "1"})
+    write_rows(unit.path(job.folder), {"plan": PLAN.to_json()}, {"static": {"same": "1"}})
     assert job.missing(unit) == ["persona"]
     assert job.missing(replace(unit, train=0)) == ["static", "persona"]
     assert job.every_row() == ["static", "persona"]

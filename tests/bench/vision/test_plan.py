@@ -29,7 +29,7 @@ def test_streams_that_choices_are_made_on_are_not_reported(seed: int) -> None:
     "changes",
     [
         *({name: 0} for name in ("devices", "windows", "window_size")),
-        *({name: 0} for name in ("base_steps", "warm_steps", "steps", "peer_steps")),
+        *({name: 0} for name in ("base_steps", "warm_steps", "steps", "peer_steps", "teacher_steps")),
         {"ablation_steps": -1},
         {"kit_windows": 0},
         {"train_seeds": ()},
@@ -72,4 +72,5 @@ def test_smaller_plans_change_sizes_alone() -> None:
     assert (quick.data, quick.backbone, quick.window_size) == (plan.data, plan.backbone, plan.window_size)
     steps = (quick.base_steps, quick.warm_steps, quick.steps, quick.peer_steps, quick.ablation_steps)
     assert max(steps) <= 60
+    assert quick.teacher_steps <= 80
     assert quick.devices * quick.windows < plan.devices * plan.windows

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from persona.bench.store import read_rows
 from persona.bench.vision.drive import Track, follow
 from persona.bench.vision.job import Job
 from persona.bench.vision.results import load_results
@@ -16,7 +17,7 @@ from persona.bench.vision.roles import PRIMARY
 from persona.bench.vision.rows import build
 from persona.bench.vision.run import packed, run, times
 from persona.bench.vision.settings import SETTINGS
-from persona.bench.vision.store import pack, read_costs, read_unit, unpack
+from persona.bench.vision.store import pack, read_costs, unpack
 from persona.bench.vision.verdict import verdicts
 from tests.bench.vision.conftest import PLAN, ROWS
 
@@ -67,7 +68,7 @@ def _never(what: str, done: float, total: float) -> None:
 def _check_rows(job: Job) -> None:
     """What is stored is what following the streams here gives, window by window."""
     unit = job.units()[0]
-    content = read_unit(unit.path(job.folder))
+    content = read_rows(unit.path(job.folder))
     assert content["plan"] == PLAN.to_json()
     assert content["first"] == [0, 1, 1, 1]
     assert set(content["rows"]) == {*ROWS, GUESS}, "a method that suits no net has no row"
@@ -104,7 +105,7 @@ def test_a_net_is_run_without_the_peers_that_do_not_suit_it(tmp_path: Path) -> N
     plan = replace(PLAN, backbone="cnn-gn")
     job = Job(plan, ("iid-seen",), ("static", "alpha-bn", "arm-bn"), tmp_path / "results", tmp_path / "nets")
     run(job, 1, lambda what, done, total: None)
-    assert set(read_unit(job.units()[0].path(job.folder))["rows"]) == {"static"}
+    assert set(read_rows(job.units()[0].path(job.folder))["rows"]) == {"static"}
     assert set(read_costs(job.folder)) == {"static"}
 
 
@@ -114,7 +115,7 @@ def test_later_seeds_have_no_rows_of_nets_that_the_first_alone_has(tmp_path: Pat
     rows = ("static", "wider-head", "constant-edit", "duet")
     job = Job(replace(PLAN, train_seeds=(0, 1)), ("iid-seen",), rows, tmp_path / "results", tmp_path / "nets")
     run(job, 1, lambda what, done, total: None)
-    first, later = (set(read_unit(unit.path(job.folder))["rows"]) for unit in job.units())
+    first, later = (set(read_rows(unit.path(job.folder))["rows"]) for unit in job.units())
     assert first == set(rows)
     assert later == {"static"}
     assert not (job.nets / job.plan.name / "seed-1" / "wider.safetensors").exists()

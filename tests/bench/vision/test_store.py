@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from persona.bench.vision.store import Unit, pack, read_costs, read_unit, unpack, write_costs, write_row
+from persona.bench.vision.store import Unit, pack, read_costs, unpack, write_costs
 from persona.errors import DataError
-
-ABOUT = {"plan": {"window_size": 32}, "first": [0, 1]}
 
 
 def test_counts_come_back_as_they_were() -> None:
@@ -35,28 +33,6 @@ def test_a_units_name_leads_back_to_it(tmp_path: Path) -> None:
     unit = Unit(2, 13, "c-mixed-correlated")
     assert Unit.of(unit.path(tmp_path)) == unit
     assert Unit.of(tmp_path / "costs.json") is None
-
-
-def test_rows_are_added_one_by_one(tmp_path: Path) -> None:
-    path = tmp_path / "iid-seen-0-11.json"
-    assert read_unit(path) == {}
-    write_row(path, ABOUT, "a", {"same": "12"})
-    write_row(path, ABOUT, "b", {"same": "34"})
-    assert read_unit(path) == {**ABOUT, "rows": {"a": {"same": "12"}, "b": {"same": "34"}}}
-
-
-def test_rows_of_another_plan_are_refused(tmp_path: Path) -> None:
-    write_row(tmp_path / "u.json", ABOUT, "a", {})
-    with pytest.raises(DataError, match="another plan"):
-        write_row(tmp_path / "u.json", {"plan": {"window_size": 16}}, "b", {})
-    assert set(read_unit(tmp_path / "u.json")["rows"]) == {"a"}
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"rows": 3}', "\x00"])
-def test_a_damaged_unit_is_told(tmp_path: Path, text: str) -> None:
-    (tmp_path / "u.json").write_text(text)
-    with pytest.raises(DataError, match=r"u\.json are damaged"):
-        read_unit(tmp_path / "u.json")
 
 
 def test_costs_are_kept_by_row(tmp_path: Path) -> None:

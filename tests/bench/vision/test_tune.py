@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from persona.bench.store import read_rows
 from persona.bench.vision import tune
 from persona.bench.vision.job import CHOSEN, Job
 from persona.bench.vision.plan import VALIDATION_SEEDS
 from persona.bench.vision.rows import Trained
-from persona.bench.vision.store import read_unit
 from persona.bench.vision.tune import DEVICES, LABELS, TUNED, combinations, keep_tried, try_row, validation_streams
 from persona.errors import SpecError
 from persona.tasks.vision import ImageSet, make_streams
@@ -74,7 +74,7 @@ def test_peers_are_tuned_without_test_pictures(sealed: Job, row: str) -> None:
     with pytest.raises(AssertionError, match="without the test pictures"):
         sealed.task().images.test  # noqa: B018  # the seal holds
     keep_tried(sealed, try_row(sealed, row))
-    kept = read_unit(sealed.folder / CHOSEN)["rows"]
+    kept = read_rows(sealed.folder / CHOSEN)["rows"]
     assert set(kept) == {row}
     accuracies = [one["accuracy"] for one in kept[row]["tried"]]
     assert len(accuracies) > 1
@@ -114,7 +114,7 @@ def test_the_code_of_tuning_names_no_test_seed_and_no_test_picture() -> None:
 def test_rows_are_added_to_those_that_are_tuned(sealed: Job) -> None:
     for row in (GUESS, "static"):
         keep_tried(sealed, try_row(sealed, row))
-    rows = read_unit(sealed.folder / CHOSEN)["rows"]
+    rows = read_rows(sealed.folder / CHOSEN)["rows"]
     assert set(rows) == {GUESS, "static"}
     assert rows["static"]["chosen"] == {}, "nothing to choose"
     assert len(rows["static"]["tried"]) == 1
