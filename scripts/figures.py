@@ -36,10 +36,12 @@ def table(results: dict[str, Any]) -> str:
     ]
     low, high = results["intervals"]["adapted_causal_minus_static"]
     gain = results["accuracy"]["adapted_causal"] - results["accuracy"]["static"]
+    signature = results.get("signature_bytes", 0)  # results of before there were signatures lack it
+    signed = f" with {signature} more of signature" if signature else ""
     costs = (
         f"Causal minus static: {gain:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f} by bootstrap over "
         f"{len(results['devices'])} devices. An adaptation takes {results['bytes_up']:.0f} bytes up and "
-        f"{results['bytes_down']:.0f} down, and {results['apply_us']['p50']:.0f} µs to decode, check and swap beside "
+        f"{results['bytes_down']:.0f} down{signed}, and {results['apply_us']['p50']:.0f} µs to decode, check and swap beside "
         f"eleven other processes. One training seed ({results['seeds']['train']}) and one stream seed "
         f"({results['seeds']['stream']}), {results['machine']['cores']} cores, commit {results['commit'][:7]}."
     )

@@ -159,7 +159,7 @@ def closed_form(bench: Workbench, head: EditedHead) -> HeadEditor:
 
 
 def faithful(bench: Workbench, head: EditedHead) -> HeadEditor:
-    """The public recipe."""
+    """The public recipe, without k-means on codes and edit size as assignment."""
     return FaithfulEditor(head, head.backbone.table()[0])
 
 

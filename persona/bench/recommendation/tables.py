@@ -28,7 +28,7 @@ NAMES = {
     "constant": "one trained edit for all",
     "fine-tuned": "fine-tuning for each user, with labels",
     "groups": "fine-tuning for eight groups, with labels",
-    "faithful": "the public recipe, `faithful`",
+    "faithful": "the public recipe without k-means, `faithful`",
 }
 ORDER = (
     "popularity", "markov", "blend", "base", "base-more", "wider", "broadcast-bias", "broadcast", "broadcast-shuffled",
