@@ -41,8 +41,8 @@ def table(results: dict[str, Any]) -> str:
     costs = (
         f"Causal minus static: {gain:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f} by bootstrap over "
         f"{len(results['devices'])} devices. An adaptation takes {results['bytes_up']:.0f} bytes up and "
-        f"{results['bytes_down']:.0f} down{signed}, and {results['apply_us']['p50']:.0f} µs to decode, check and swap beside "
-        f"eleven other processes. One training seed ({results['seeds']['train']}) and one stream seed "
+        f"{results['bytes_down']:.0f} down{signed}, and {results['apply_us']['p50']:.0f} µs to decode, check and "
+        f"swap beside eleven other processes. One training seed ({results['seeds']['train']}) and one stream seed "
         f"({results['seeds']['stream']}), {results['machine']['cores']} cores, commit {results['commit'][:7]}."
     )
     head = ["| accuracy, % | shifting devices | first window after a shift | unshifted data |", "|---|---|---|---|"]
