@@ -66,21 +66,13 @@ _HEALTH_PROPERTIES: dict[str, Any] = {
 }
 _HEALTH = {"application/json": {"schema": {"type": "object", "properties": _HEALTH_PROPERTIES}}}
 
-_FINGERPRINT = {
-    "name": "fingerprint",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string"},
-    "description": "64 hexadecimal digits.",
-}
 
-_METADATA_NAME = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string"},
-    "description": "N.root.json, timestamp.json, snapshot.json or targets.json.",
-}
+def _in_path(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": description}
+
+
+_FINGERPRINT = _in_path("fingerprint", "64 hexadecimal digits.")
+_METADATA_NAME = _in_path("name", "N.root.json, timestamp.json, snapshot.json or targets.json.")
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
