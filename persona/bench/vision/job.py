@@ -14,7 +14,7 @@ from torch import nn
 from persona.bench.store import circumstances, read_rows
 from persona.bench.vision.kit import kept_kits
 from persona.bench.vision.plan import Plan
-from persona.bench.vision.rows import Trained, build, rows_of
+from persona.bench.vision.rows import NET_OF, Trained, build, rows_of
 from persona.bench.vision.settings import SETTINGS
 from persona.bench.vision.store import Unit
 from persona.errors import CatalogError
@@ -78,9 +78,10 @@ class Job:
         }  # fmt: skip
 
     def units(self) -> list[Unit]:
-        """Return every unit, seed by seed: those of the first training seed come first."""
+        """Return every unit; those of the first stream seed come first, for all training seeds."""
         plan = self.plan
-        return [Unit(*keys) for keys in product(plan.train_seeds, plan.stream_seeds, self.settings)]
+        keys = product(plan.stream_seeds, plan.train_seeds, self.settings)
+        return [Unit(train, stream, setting) for stream, train, setting in keys]
 
     def missing(self, unit: Unit) -> list[str]:
         """Return the rows of a unit that are not stored yet."""
@@ -95,10 +96,15 @@ class Job:
         rows = self.rows or [row for setting in self.settings for part in rows_of(setting) for row in part]
         return list(dict.fromkeys(rows))
 
-    def nets_of(self, seed: int) -> list[str]:
-        """Return the names of the nets of one training seed."""
-        first = seed == self.plan.train_seeds[0]
-        return [name for name in NETS if first or name not in self.plan.first_alone]
+    def wanted_nets(self) -> list[str]:
+        """Return the names of the nets that the rows of a training seed need."""
+        wanted = {NET_OF[row] for row in self.every_row() if row in NET_OF}
+        return [name for name in NETS if name in wanted or name not in NET_OF.values()]
+
+    @property
+    def taught(self) -> bool:
+        """Whether a row wants the larger net of CEMA's cloud."""
+        return "cema" in self.every_row()
 
     def shop(self, seed: int, progress: Progress | None = None) -> Workshop:
         """Return what trains the nets of one seed, and tells `progress` of every step."""
@@ -114,12 +120,12 @@ class Job:
     def trained(self, seed: int) -> Trained:
         """Return what one training seed left, training what is missing."""
         shop = self.shop(seed)
-        suite = train_suite(shop, self.nets_of(seed))
+        suite = train_suite(shop, self.wanted_nets())
         file, count = shop.folder / "kit.safetensors", self.plan.kit_windows
         kits = kept_kits(suite.learner, shop.task.training(), seed, file, count)
         chosen = read_rows(self.folder / CHOSEN).get("rows", {})
         tuned = {name: row["chosen"] for name, row in chosen.items()}
-        return Trained(suite, kits, self.teacher(), seed, tuned)
+        return Trained(suite, kits, self.teacher() if self.taught else None, seed, tuned)
 
 
 def recipe_for(task: ImageTask) -> Recipe:

@@ -30,12 +30,12 @@ from persona.training.suite import Suite
 class Trained:
     """Everything of one training seed, and the settings that tuning chose: {row: {setting: value}}.
 
-    `teacher` is the larger net of CEMA's cloud, the same for all seeds.
+    `teacher` is the larger net of CEMA's cloud, the same for all seeds; None where no row wants it.
     """
 
     suite: Suite
     kits: Kits
-    teacher: nn.Module
+    teacher: nn.Module | None
     seed: int
     chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -103,12 +103,15 @@ def _peer(name: str) -> Build:
     return build
 
 
-def _cema_row(trained: Trained, device: int) -> Cema:
-    return Cema(trained.suite.static, trained.teacher, device, **trained.chosen.get("cema", {}))
+def cema_row(trained: Trained, device: int, setting: Mapping[str, Any]) -> Cema:
+    """Return the peer whose cloud has a larger net; SpecError where that was not trained."""
+    if trained.teacher is None:
+        raise SpecError("the larger net of CEMA's cloud was not trained for this run; leave row 'cema' out")
+    return Cema(trained.suite.static, trained.teacher, device, **setting)
 
 
 def _cema(trained: Trained) -> Make:
-    return lambda device: _cema_row(trained, device)
+    return lambda device: cema_row(trained, device, trained.chosen.get("cema", {}))
 
 
 def _wider(trained: Trained) -> Make:
@@ -160,6 +163,10 @@ CONTROLS: Mapping[str, Build] = {
     "constant-edit": _constant,
 }
 TRAINED_PEERS: Mapping[str, Build] = {"arm-bn": _arm_bn, "arm-cml": _arm_cml, "duet": _duet, "cema": _cema}
+# Rows whose net no other row reads: it is trained where they are run.
+NET_OF: Mapping[str, str] = {
+    "wider-head": "wider", "constant-edit": "constant", "arm-bn": "arm-bn", "arm-cml": "arm-cml", "duet": "duet",
+}  # fmt: skip
 
 
 def build(name: str) -> Build:
@@ -185,7 +192,7 @@ def traffic_of(name: str, trained: Trained, window: Tensor) -> Traffic:
         return sketch_traffic(kit.sketch.n_features, kit.bank.code_shape, len(window))
     if name == "cema":
         norms = sum(parameter.numel() for parameter in affine_parameters(trained.suite.static))
-        return cema_traffic(_cema_row(trained, 0), window, norms)
+        return cema_traffic(cema_row(trained, 0, {}), window, norms)
     return Traffic()
 
 

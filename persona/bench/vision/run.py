@@ -41,8 +41,8 @@ def run(job: Job, workers: int, told: Told) -> None:
     spread(warm_up, [(job, seed) for seed in seeds], workers).finish(
         "training: the shared start", (plan.base_steps + plan.warm_steps) * len(seeds), told
     )
-    nets = [(job, seed, name) for seed in seeds for name in job.nets_of(seed)]
-    if seeds:
+    nets = [(job, seed, name) for seed in seeds for name in job.wanted_nets()]
+    if seeds and job.taught:
         nets.insert(1, (job, plan.train_seeds[0], "teacher"))  # the longest, so early
     each = {"learner": plan.steps, "constant": plan.steps, "teacher": plan.teacher_steps}
     steps = sum(each.get(name, plan.peer_steps) for _, _, name in nets)
@@ -93,8 +93,8 @@ def _keep(job: Job, tried: Tried | None) -> None:
         keep_tried(job, tried)
 
 
-# A seed's nets take longer to read than a row to run; a process meets the units of one seed after another.
-@lru_cache(maxsize=1)
+# A seed's nets take longer to read than a row to run.
+@lru_cache(maxsize=3)
 def _trained(job: Job, seed: int) -> Trained:
     return job.trained(seed)
 

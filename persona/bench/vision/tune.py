@@ -18,7 +18,7 @@ from persona.bench.store import write_rows
 from persona.bench.vision.drive import Make, follow
 from persona.bench.vision.job import CHOSEN, Job
 from persona.bench.vision.plan import VALIDATION_SEEDS
-from persona.bench.vision.rows import Trained
+from persona.bench.vision.rows import Trained, cema_row
 from persona.bench.vision.settings import shape_of
 from persona.tasks.vision.streams import Window, make_streams
 
@@ -71,7 +71,7 @@ def validation_streams(job: Job) -> list[list[Window]]:
 def _make(row: str, kind: Any, trained: Trained, setting: Mapping[str, Any]) -> Make:
     net = trained.suite.static
     if row == "cema":
-        return lambda device: Cema(net, trained.teacher, device, **setting)
+        return lambda device: cema_row(trained, device, setting)
     return lambda device: kind(net, device, **setting)
 
 

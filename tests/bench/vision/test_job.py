@@ -10,7 +10,7 @@ import pytest
 from persona.bench.store import write_rows
 from persona.bench.vision.command import Wanted
 from persona.bench.vision.job import Job, recipe_for
-from persona.bench.vision.plan import FIRST_ALONE, Plan
+from persona.bench.vision.plan import Plan
 from persona.bench.vision.roles import MAIN
 from persona.bench.vision.rows import rows_of
 from persona.bench.vision.store import Unit
@@ -40,10 +40,11 @@ def test_what_is_unknown_is_told_before_anything_is_trained(
     assert not list(tmp_path.iterdir())
 
 
-def test_units_go_training_seed_by_training_seed(tmp_path: Path) -> None:
+def test_units_go_stream_seed_by_stream_seed(tmp_path: Path) -> None:
     units = job_in(tmp_path).units()
     assert len(units) == 8
-    assert [unit.train for unit in units] == [0] * 4 + [1] * 4
+    assert [unit.stream for unit in units] == [11] * 4 + [12] * 4
+    assert [unit.train for unit in units] == [0, 0, 1, 1] * 2
     assert units[0] == Unit(0, 11, "iid-seen")
 
 
@@ -65,12 +66,12 @@ def test_rows_that_are_stored_are_not_missing(tmp_path: Path) -> None:
     assert job.every_row() == ["static", "persona"]
 
 
-def test_some_nets_are_trained_for_the_first_seed_alone(tmp_path: Path) -> None:
-    job = job_in(tmp_path)
-    assert job.nets_of(0) == list(NETS)
-    assert job.nets_of(1) == [name for name in NETS if name not in FIRST_ALONE]
-    every = replace(job, plan=replace(PLAN, first_alone=()))
-    assert every.nets_of(1) == list(NETS)
+def test_nets_are_those_that_the_rows_need(tmp_path: Path) -> None:
+    every = replace(job_in(tmp_path), settings=("iid-seen",))
+    assert (every.wanted_nets(), every.taught) == (list(NETS), True)
+    few = job_in(tmp_path, ("alpha-bn", "duet"))
+    assert (few.wanted_nets(), few.taught) == (["learner", "static", "duet"], False)
+    assert "wider" in job_in(tmp_path, ("wider-head",)).wanted_nets()
 
 
 def test_the_plans_steps_are_the_shops(tmp_path: Path) -> None:

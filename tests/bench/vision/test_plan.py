@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from persona.bench.vision.plan import FIRST_ALONE, TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, Plan
+from persona.bench.vision.plan import SMALL, TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS, Plan
 from persona.errors import DataError
-from persona.training.suite import NETS
 
 
 def test_seeds_of_different_use_share_nothing() -> None:
@@ -51,13 +50,6 @@ def test_a_plan_in_json_reads_back_as_it_was() -> None:
     plain = Plan("pacs-photo", train_seeds=(4, 5)).to_json()
     assert json.loads(json.dumps(plain)) == plain
     assert plain["train_seeds"] == [4, 5]
-    assert plain["first_alone"] == list(FIRST_ALONE)
-
-
-def test_nets_of_the_first_seed_alone_are_nets() -> None:
-    assert set(FIRST_ALONE) < set(NETS)
-    assert "learner" not in FIRST_ALONE
-    assert "static" not in FIRST_ALONE
 
 
 def test_results_lie_under_data_and_net() -> None:
@@ -68,9 +60,12 @@ def test_results_lie_under_data_and_net() -> None:
 def test_smaller_plans_change_sizes_alone() -> None:
     plan = Plan("cifar10", "resnet-8", train_seeds=(3, 4), stream_seeds=(21, 22))
     small, quick = plan.small(), plan.quick()
-    assert small == replace(plan, train_seeds=(3,), stream_seeds=(21,), devices=17)
+    steps = ("base_steps", "warm_steps", "steps", "peer_steps", "teacher_steps", "ablation_steps")
+    shorter = {name: getattr(plan, name) // SMALL for name in steps}
+    assert small == replace(plan, train_seeds=(3,), stream_seeds=(21,), devices=17, **shorter)
+    assert replace(plan, steps=1).small().steps == 1
     assert (quick.data, quick.backbone, quick.window_size) == (plan.data, plan.backbone, plan.window_size)
-    steps = (quick.base_steps, quick.warm_steps, quick.steps, quick.peer_steps, quick.ablation_steps)
-    assert max(steps) <= 60
+    taken = (quick.base_steps, quick.warm_steps, quick.steps, quick.peer_steps, quick.ablation_steps)
+    assert max(taken) <= 60
     assert quick.teacher_steps <= 80
     assert quick.devices * quick.windows < plan.devices * plan.windows

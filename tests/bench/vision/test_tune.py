@@ -51,7 +51,7 @@ def sealed(job: Job, trained: Trained, tmp_path: Path) -> Job:
     """Return a job whose test pictures are sealed, with the nets of the other one."""
     plan = replace(job.plan, data=f"{__name__}:SealedTask")
     shutil.copytree(job.nets / job.plan.name, tmp_path / "nets" / plan.name)
-    return replace(job, plan=plan, results=tmp_path / "results", nets=tmp_path / "nets")
+    return replace(job, plan=plan, rows=None, results=tmp_path / "results", nets=tmp_path / "nets")
 
 
 def test_the_best_of_a_grid_is_kept_with_all_that_was_tried(sealed: Job) -> None:
