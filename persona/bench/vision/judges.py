@@ -14,6 +14,7 @@ from persona.bench.vision.intervals import (
     on_common,
     paired_interval,
 )
+from persona.bench.vision.prices import STEP_MS
 from persona.bench.vision.roles import OURS_ROW, STATIC, WANTED_PEERS, is_peer
 from persona.bench.vision.summary import Cell, Table
 
@@ -152,6 +153,19 @@ def no_backward_pass(figures: Figures) -> Judged:
     if passes is None:
         raise Missing(f"the costs of `{OURS_ROW}`")
     return Judged(f"{passes:.0f} backward passes a window", "", passes == 0)
+
+
+def training_step_within(most: float) -> Judge:
+    """A step that trains our adapter takes at most `most` times a step of the plain net, on as many pictures."""
+
+    def judge(figures: Figures) -> Judged:
+        rows = (OURS_ROW, STATIC)
+        ours, plain = (figures.costs.get(row, {}).get(STEP_MS) for row in rows)
+        if ours is None or plain is None:
+            raise Missing("the time of a training step")
+        return Judged(f"{ours / plain:.2f} times ({ours:.0f} against {plain:.0f} ms)", "", ours <= most * plain)
+
+    return judge
 
 
 def not_run(peers: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from persona.bench.pages import read_notes, targets
 from persona.bench.vision.ablations import ablation_sections
 from persona.bench.vision.losses import losses_table
+from persona.bench.vision.plan import Plan
 from persona.bench.vision.plots import PLOTS, holds, plot
 from persona.bench.vision.prices import cost_table
 from persona.bench.vision.results import Stored, load_results
@@ -64,7 +65,8 @@ def reproduce(stored: Stored) -> str:
     data, _, backbone = stored.name.partition("/")
     plans = stored.about.get("plan", [])
     name = plans[0].get("data", data) if plans else data
-    return f"`persona bench vision --data {name} --backbone {backbone} --folder FOLDER`"
+    small = " --small" if plans and plans[0].get("steps") == Plan().small().steps else ""
+    return f"`persona bench vision --data {name} --backbone {backbone} --folder FOLDER{small}`"
 
 
 def circumstances(about: Mapping[str, Sequence[Any]]) -> str:

@@ -9,6 +9,8 @@ from persona.bench.vision.roles import label
 
 Costs = Mapping[str, Mapping[str, float]]
 
+STEP_MS = "training_step_ms"
+
 _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("step, ms p50", "step_ms_p50", lambda value: f"{value:.2f}"),
     ("step, ms p99", "step_ms_p99", lambda value: f"{value:.2f}"),
@@ -20,6 +22,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("largest tensor, kB", "largest_bytes", lambda value: f"{value / 1e3:.0f}"),
     ("up, B a window", "up_bytes", lambda value: f"{value:,.0f}"),
     ("down, B a window", "down_bytes", lambda value: f"{value:,.0f}"),
+    ("training step, ms", STEP_MS, lambda value: f"{value:.0f}"),
 )
 
 

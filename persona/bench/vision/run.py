@@ -18,8 +18,10 @@ from persona.bench.store import read_rows, write_rows
 from persona.bench.vision.costs import measure_costs
 from persona.bench.vision.drive import Track, follow, follow_at_constant_speed
 from persona.bench.vision.job import CHOSEN, Job
+from persona.bench.vision.prices import STEP_MS
 from persona.bench.vision.rows import Trained, build, traffic_of
 from persona.bench.vision.settings import SETTINGS
+from persona.bench.vision.step_time import training_step_ms
 from persona.bench.vision.store import Unit, pack, read_costs, write_costs
 from persona.bench.vision.tune import TUNED, Tried, keep_tried, try_row
 from persona.bench.vision.workers import Told, add_done, count_step, spread
@@ -54,8 +56,11 @@ def run(job: Job, workers: int, told: Told) -> None:
     spread(_stream, [(job, unit) for unit in units], workers).finish(
         "streams", sum(len(job.missing(unit)) for unit in units), told
     )
-    uncounted = [row for row in job.every_row() if row not in read_costs(job.folder)]
+    counted = read_costs(job.folder)
+    uncounted = [row for row in job.every_row() if row not in counted]
     spread(_count, [(job, uncounted)] if uncounted else [], 1).finish("costs", len(uncounted), told)
+    untimed = {"static", "persona"} <= {*job.every_row()} and STEP_MS not in counted.get("persona", {})
+    spread(_time_steps, [(job,)] if untimed else [], 1).finish("a step of training", 1, told)
 
 
 def warm_up(job: Job, seed: int) -> None:
@@ -140,6 +145,13 @@ def _at_constant_speed(name: str, trained: Trained, streams: Sequence[Sequence[W
     window = torch.from_numpy(streams[0][0].x)
     ratio = measure_costs(make, window).flops / measure_costs(plain, window).flops
     return follow_at_constant_speed(make, streams, max(ceil(ratio), 1))
+
+
+def _time_steps(job: Job) -> None:
+    shop = job.shop(job.plan.train_seeds[0])
+    for row, ms in training_step_ms(shop).items():
+        write_costs(job.folder, row, {**read_costs(job.folder).get(row, {}), STEP_MS: ms})
+    add_done(1)
 
 
 def _count(job: Job, rows: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """The targets of the vision benchmark, each with its figure, interval and verdict, from stored results alone.
 
-A1 to A7 and A9 are judged on the primary data set and net; A8 on PACS and CIFAR-10.
+A1 to A7, A9 and C5 are judged on the primary data set and net; A8 on PACS and CIFAR-10.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def stored_verdicts(results: Path) -> list[Verdict]:
 
 
 def verdicts(stored: Mapping[str, Stored]) -> list[Verdict]:
-    """Return a verdict for each part of A1 to A9."""
+    """Return a verdict for each part of A1 to A9, and C5."""
     primary = _figures(stored.get(PRIMARY))
     found = [_verdict(target, primary) for target in (*stream_targets(1), *_ADAPTATION)]
     found += _pacs(stored)
@@ -38,7 +38,7 @@ def verdicts(stored: Mapping[str, Stored]) -> list[Verdict]:
     for backbone, figures in (cifar or {"no net": Figures()}).items():
         for number, asked, judge in stream_targets(0.5):
             found.append(_verdict(("A8", f"CIFAR-10, {backbone}, {number}: {asked}", judge), figures))
-    return [*found, *(_verdict(target, primary) for target in _CORRUPTED)]
+    return [*found, *(_verdict(target, primary) for target in (*_CORRUPTED, _TRAINING))]
 
 
 def stream_targets(scale: float) -> list[Target]:
@@ -71,6 +71,7 @@ _ADAPTATION: Sequence[Target] = (
     *(("A7", f"{s}: above labelled fine-tuning", judges.over(s, ORACLE, 0, strictly=True)) for s in MAIN[:2]),
     ("A7", "no backward pass on the device", judges.no_backward_pass),
 )  # fmt: skip
+_TRAINING: Target = ("C5", "a training step ≤ 3 × the plain net's", judges.training_step_within(3))
 _CORRUPTED: Sequence[Target] = tuple(
     ("A9", f"{setting}: above ROID", judges.over(setting, "roid", 0, strictly=True)) for setting in CORRUPTED
 )

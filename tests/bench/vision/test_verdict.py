@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from persona.bench.verdict import Verdict, all_met, table_of
+from persona.bench.vision.prices import STEP_MS
 from persona.bench.vision.results import load_results
 from persona.bench.vision.roles import OURS_ROW, PACS, PRIMARY
 from persona.bench.vision.store import Unit, write_costs
@@ -18,14 +19,15 @@ from persona.errors import DataError
 from tests.bench.device.figures import stored
 from tests.bench.vision.storing import grid, store, store_everything
 
-ALL = {f"A{number}" for number in range(1, 10)}
+ALL = {*(f"A{number}" for number in range(1, 10)), "C5"}
 
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("results")
     store_everything(root)
-    write_costs(root / PRIMARY, OURS_ROW, {"backward_passes": 0})
+    write_costs(root / PRIMARY, OURS_ROW, {"backward_passes": 0, STEP_MS: 150})
+    write_costs(root / PRIMARY, "static", {STEP_MS: 50})
     return root
 
 
@@ -106,6 +108,15 @@ def test_a_backward_pass_misses(everything: Path, tmp_path: Path) -> None:
     root = copied(everything, tmp_path)
     write_costs(root / PRIMARY, OURS_ROW, {"backward_passes": 1})
     assert judged(root)["no backward pass on the device"].outcome == "missed"
+
+
+def test_a_long_training_step_misses(everything: Path, tmp_path: Path) -> None:
+    root, asked = copied(everything, tmp_path), "a training step ≤ 3 × the plain net's"
+    assert judged(root)[asked].found == "3.00 times (150 against 50 ms)"
+    write_costs(root / PRIMARY, "static", {STEP_MS: 49})
+    assert judged(root)[asked].outcome == "missed"
+    write_costs(root / PRIMARY, "static", {})
+    assert judged(root)[asked].outcome == "not measured"
 
 
 def test_half_the_margins_on_cifar(everything: Path, tmp_path: Path) -> None:
