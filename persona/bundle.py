@@ -24,6 +24,7 @@ from persona.errors import BundleError, PersonaError, SpecError
 from persona.files import write_together
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
+from persona.mixture import MixtureTest
 from persona.prior import PriorNet
 from persona.ranking import EVENT_SHAPE, RankingSpec
 from persona.renorm import Renorm, RenormLayer
@@ -43,7 +44,7 @@ _HEADER_BYTES = 64
 # Every array of a bundle is float32, but for these.
 _DTYPES = {"graph.onnx": "uint8", "encoder.onnx": "uint8", "bank/counts": "int64"}
 # Parts that a bundle may lack; their arrays stand under these.
-_OPTIONAL = ("renorm/", "gate/", "prior/", "tether/")
+_OPTIONAL = ("renorm/", "gate/", "prior/", "tether/", "mixture/")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Bundle:
 
     What a device may do by itself beside that, None where it does not: `renorm` settles statistics of its own samples
     into every edit, `gate` turns edits and the prior term down on unfamiliar data, `prior` adds a bias to the logits,
-    `tether` refuses answers that lie too far from its own map's, `encoder` is the adapter itself (see `CloudHalf`).
-    `ranking` is there where the graph gives queries for a catalogue of items rather than logits.
+    `tether` refuses answers that lie too far from its own map's, `mixture` turns edits down where its samples are of
+    several domains, `encoder` is the adapter itself (see `CloudHalf`). `ranking` is there where
+    the graph gives queries for a catalogue of items rather than logits.
     """
 
     graph: bytes
@@ -74,6 +76,7 @@ class Bundle:
     gate: SketchGate | None = None
     prior: PriorNet | None = None
     tether: Tether | None = None
+    mixture: MixtureTest | None = None
     encoder: bytes | None = None
     ranking: RankingSpec | None = None
     fingerprint: str = ""
@@ -128,6 +131,11 @@ class Bundle:
         if self.gate is not None and self.gate.center.size != self.sketch.n_features:
             raise BundleError(
                 f"a bundle's gate reads {self.gate.center.size} features, its sketch has {self.sketch.n_features}"
+            )
+        if self.mixture is not None and self.mixture.center.size != self.sketch.n_moments:
+            raise BundleError(
+                f"a bundle's mixture test reads {self.mixture.center.size} moments, its sketch has "
+                f"{self.sketch.n_moments}"
             )
         if self.prior is not None and not self.sketch.n_classes:
             raise BundleError("a bundle has a prior term, but its sketch has no classes; leave the prior out")
@@ -188,6 +196,7 @@ class Bundle:
             **({} if self.gate is None else {f"gate/{n}": v for n, v in self.gate.to_arrays().items()}),
             **({} if self.prior is None else {f"prior/{n}": v for n, v in self.prior.to_arrays().items()}),
             **({} if self.tether is None else {f"tether/{n}": v for n, v in self.tether.to_arrays().items()}),
+            **({} if self.mixture is None else {f"mixture/{n}": v for n, v in self.mixture.to_arrays().items()}),
             **({} if self.encoder is None else {"encoder.onnx": np.frombuffer(self.encoder, np.uint8)}),
         }
 
@@ -316,8 +325,8 @@ def _check_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _optional_parts(sketch: SketchSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """Return renorm, gate, prior and tether; None for each that has no array."""
-    renorm, gate, prior, tether = (_within(arrays, prefix) for prefix in _OPTIONAL)
+    """Return renorm, gate, prior, tether and mixture test; None for each that has no array."""
+    renorm, gate, prior, tether, mixture = (_within(arrays, prefix) for prefix in _OPTIONAL)
     channels = {tap.name: tap.channels for tap in sketch.taps if tap.order == 2}
     ordered = {name: renorm[name] for name in (*channels, *renorm) if name in renorm}  # as the taps stand, not the file
     return {
@@ -325,6 +334,7 @@ def _optional_parts(sketch: SketchSpec, arrays: Mapping[str, npt.NDArray[Any]]) 
         "gate": SketchGate.from_arrays(gate) if gate else None,
         "prior": PriorNet.from_arrays(prior) if prior else None,
         "tether": Tether.from_arrays(tether) if tether else None,
+        "mixture": MixtureTest.from_arrays(mixture) if mixture else None,
     }
 
 

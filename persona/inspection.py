@@ -17,9 +17,9 @@ _NUMBERS = ("bytes", "bound", "training windows", "norm of its edit")
 def facts_of(bundle: Bundle) -> dict[str, Any]:
     """Return layers, sizes, prototypes and fingerprint as plain values.
 
-    `parts` holds renorm, gate, prior, tether and encoder, each where the bundle has it: per layer its name, channels
-    and strength α; the gate's directions and the distances of full and of no weight; the prior's hidden units and
-    parameters; the tether's limits and default; the encoder's bytes.
+    `parts` holds renorm, gate, prior, tether, mixture and encoder, each where the bundle has it: per layer its name,
+    channels and strength α; the gate's directions and the distances of full and of no weight; the prior's hidden units
+    and parameters; the tether's limits and default; what the mixture test reads and its limits; the encoder's bytes.
     """
     decoder_bytes = sum(array.nbytes for array in bundle.decoder.to_arrays().values())
     bank_bytes = sum(array.nbytes for array in bundle.bank.to_arrays().values())
@@ -103,6 +103,8 @@ def _parts(bundle: Bundle) -> dict[str, Any]:
     if bundle.tether is not None:
         parts["tether"] = {name: vars(getattr(bundle.tether, name)) for name in ("usual", "most")}
         parts["tether"]["default"] = bundle.tether.default
+    if bundle.mixture is not None:
+        parts["mixture"] = {"moments": bundle.mixture.center.size, "limits": bundle.mixture.limits.tolist()}
     if bundle.encoder is not None:
         parts["encoder"] = {"bytes": len(bundle.encoder)}
     return parts
@@ -129,6 +131,10 @@ def _parts_tables(parts: Mapping[str, Any]) -> list[Table]:
         most = parts["tether"]["most"]
         said = f"answers up to {most['code']:.3g} from its own map's, that change {most['flips']:.0%} at most"
         table.add_row("tether", said)
+    if "mixture" in parts:
+        low, high = parts["mixture"]["limits"]
+        said = f"edits whole up to score {low:.3g}, none from {high:.3g} on; {parts['mixture']['moments']} moments"
+        table.add_row("mixture test", said)
     if "encoder" in parts:
         table.add_row("encoder", f"the adapter itself, {parts['encoder']['bytes']:,} bytes: placement 'device' works")
     return [table] if table.row_count else []

@@ -20,10 +20,12 @@ from persona.renorm import Renorm
 from persona.sketch import Sketch, SketchSpec, TapSpec
 from tests.hostile.forging import facts_of
 from tests.tiny_bundles import floats, tiny_bundle
-from tests.tiny_parts import parts_bundle, parts_gate, parts_prior, parts_renorm
+from tests.tiny_parts import parts_bundle, parts_gate, parts_mixture, parts_prior, parts_renorm
 
 VECTORS = Path(__file__).parent / "vectors"
-PARTS: dict[str, Any] = {"renorm": parts_renorm(), "gate": parts_gate(), "prior": parts_prior()}
+PARTS: dict[str, Any] = {
+    "renorm": parts_renorm(), "gate": parts_gate(), "prior": parts_prior(), "mixture": parts_mixture()
+}  # fmt: skip
 
 
 def names(data: bytes) -> set[str]:
@@ -34,12 +36,12 @@ def names(data: bytes) -> set[str]:
 def test_a_bundle_without_them_is_written_as_ever() -> None:
     path = VECTORS / "device-format-1.persona"
     golden = read_bundle(path)
-    assert (golden.renorm, golden.gate, golden.prior) == (None, None, None)
+    assert (golden.renorm, golden.gate, golden.prior, golden.mixture) == (None,) * 4
     assert golden.to_bytes() == path.read_bytes()
     assert not names(golden.to_bytes()) & PARTS.keys()
 
 
-@pytest.mark.parametrize("chosen", [(), ("renorm",), ("gate",), ("prior",), ("renorm", "gate", "prior")])
+@pytest.mark.parametrize("chosen", [(), ("renorm",), ("gate",), ("prior",), ("mixture",), tuple(PARTS)])
 def test_each_part_comes_and_goes_by_itself(chosen: tuple[str, ...]) -> None:
     bundle = dataclasses.replace(parts_bundle(), **{name: PARTS[name] if name in chosen else None for name in PARTS})
     data = bundle.to_bytes()
@@ -51,7 +53,8 @@ def test_each_part_comes_and_goes_by_itself(chosen: tuple[str, ...]) -> None:
 
 
 def test_every_part_has_its_say_in_the_fingerprint() -> None:
-    bundles = [parts_bundle(), *(dataclasses.replace(parts_bundle(), **{name: None}) for name in PARTS)]
+    whole = dataclasses.replace(parts_bundle(), **PARTS)
+    bundles = [whole, *(dataclasses.replace(whole, **{name: None}) for name in PARTS)]
     bundles.append(dataclasses.replace(parts_bundle(), renorm=parts_renorm(0.75)))
     assert len({Bundle.from_bytes(bundle.to_bytes()).fingerprint for bundle in bundles}) == len(bundles)
 

@@ -18,6 +18,7 @@ from persona.decoder import Decoder, DensePart
 from persona.edit import Array
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
+from persona.mixture import MixtureTest
 from persona.prior import PriorNet
 from persona.renorm import Renorm, RenormLayer
 from persona.sketch import SketchSpec, TapSpec
@@ -83,6 +84,13 @@ def parts_prior() -> PriorNet:
     return PriorNet(
         {"w1": np.eye(7, 1, dtype=np.float32), "b1": floats(0), "w2": one, "b2": floats(0), "w3": one, "b3": floats(0)}
     )
+
+
+def parts_mixture() -> MixtureTest:
+    """Return a test that takes a window for mixed where the first feature's mean is 100 or more."""
+    weights = np.zeros((2, 6), np.float32)
+    weights[1, 0] = 1
+    return MixtureTest(np.zeros(6, np.float32), np.ones(6, np.float32), weights, floats(50, 100))
 
 
 def parts_bundle() -> Bundle:

@@ -72,7 +72,7 @@ class Workshop:
         decoded = self.clock()
         weights = self.model.weights(edit)
         checked = self.clock()
-        weights = self.local.settle(self.model, edit, weights, memory.samples)
+        weights = self.local.settle(self.model, edit, weights, memory)
         logits = shadow_trial(self.model, weights, x)
         return Candidate(prototype, residual, code, weights, logits, (start, decoded, checked, self.clock()))
 

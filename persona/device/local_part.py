@@ -8,6 +8,7 @@ import numpy as np
 
 from persona.bundle import Bundle
 from persona.device.model import DeviceModel, Weights
+from persona.device.present import Memory
 from persona.edit import Array, Edit
 from persona.errors import EditError
 from persona.sketch import Sketch, SketchSpec
@@ -28,16 +29,26 @@ class LocalPart:
         """Return how much of the learned part holds for a sketch, in [0, 1]: 1 on familiar data or without a gate."""
         return 1.0 if self._gate is None else self._gate.weight(sketch.features(self._spec))
 
-    def settle(self, model: DeviceModel, edit: Edit, weights: Weights, x: Array) -> Weights:
-        """Return `weights`, those of the learned edit alone, with statistics of samples x (N, *input_shape) settled in.
+    def settle(self, model: DeviceModel, edit: Edit, weights: Weights, memory: Memory) -> Weights:
+        """Return `weights`, those of the learned edit alone, with statistics of the samples remembered settled in.
+
+        Where these are of several domains the whole is turned down, the statistics too: to nothing in the end.
 
         Every pass makes one more layer exact, so there are as many as layers are renormalised, and fewer where
         the outcome stands before; none without renormalisation or samples. A scale grows by
         `persona.renorm.LARGEST_FACTOR` at most; the bounds of learned edits do not hold here. EditError where a delta
         is not finite, as statistics of training near the largest float would have it.
         """
+        found = self._settled(model, edit, weights, memory.samples)
+        if memory.unity < 1:
+            whole = edit.deltas if found is None else found
+            found = {name: (delta * np.float32(memory.unity)) for name, delta in whole.items()}
+        return weights if found is None else model.weights(edit, found)
+
+    def _settled(self, model: DeviceModel, edit: Edit, weights: Weights, x: Array) -> dict[str, Array] | None:
+        """Return deltas with the statistics of samples x (N, *input_shape) settled in; None where there is no need."""
         if self._renorm is None or not len(x):
-            return weights
+            return None
         found: dict[str, Array] | None = None
         for _ in self._renorm.layers:
             logits, moments = model.run(x, weights)
@@ -45,7 +56,7 @@ class LocalPart:
             if before is not None and self._renorm.agree(before, found):
                 break
             weights = model.weights(edit, found)
-        return weights
+        return found
 
     def settled(self, sketch: Sketch, learned: Mapping[str, Array]) -> dict[str, Array]:
         """Return learned deltas with the statistics of one pass settled in; EditError as in `settle`."""

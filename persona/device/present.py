@@ -20,11 +20,13 @@ from persona.wire import AdaptRequest
 class Memory:
     """What was remembered at one moment: its sketch under base weights, and its samples (S, …), oldest first.
 
-    There are no samples where nothing reads them: neither the adapter nor a renormalisation.
+    There are no samples where nothing reads them: neither the adapter nor a renormalisation. `unity` is 1 where the
+    samples are of one domain, 0 where they are of several, and 1 where the bundle has no test for that.
     """
 
     sketch: Sketch
     samples: Array
+    unity: float = 1.0
 
 
 class Present:
@@ -154,7 +156,8 @@ class Present:
         return self._bundle.bank.own_code(sketch.features(self._bundle.sketch))
 
     def _memory(self) -> Memory:
-        return Memory(self._recent.sketch(), self._recent.samples())
+        mixture, recent = self._bundle.mixture, self._recent
+        return Memory(recent.sketch(), recent.samples(), 1.0 if mixture is None else mixture.share(recent.moments()))
 
     def _keep_last(self, x: Array) -> None:
         self._last_x = x[-self._bundle.support[1] :].copy()

@@ -59,6 +59,11 @@ class Recent:
         """Return a copy of the samples (S, …), oldest first; none where nothing reads them."""
         return self._samples.values()
 
+    def moments(self) -> Array:
+        """Return a copy of the moments (S, M) under base weights, oldest first."""
+        found = self._moments.values()
+        return found.reshape(len(found), self._spec.n_moments)
+
     def start_window(self) -> None:
         """What comes from now on belongs to a new window."""
         self._in_window = 0

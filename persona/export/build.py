@@ -15,7 +15,7 @@ from persona.edit import Array
 from persona.errors import ExportError
 from persona.export.graph import encoder_graph, model_graph
 from persona.export.tether import calibrate_tether
-from persona.export.windows import sketches_of
+from persona.export.windows import fit_mixture, sketches_of
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
 from persona.prior import PriorNet
@@ -38,11 +38,13 @@ class Options:
 
     `prior` the prior term's net, trained on this learner (`persona.training.prior`). `gate` True turns edits and the
     prior term down where a sketch is unlike those of training windows; None does so where there is a prior term, which
-    does harm without. A gate suits a learner whose training knew edits of partial strength. `offline` gives devices the
-    encoder too. `seed` of the dice.
+    does harm without. A gate suits a learner whose training knew edits of partial strength. `mixture` True turns edits
+    down where the samples of a device are of several domains; None does so where the learner leaves statistics to the
+    device, or there is a gate. `offline` gives devices the encoder too. `seed` of the dice.
     """
 
     gate: bool | None = None
+    mixture: bool | None = None
     prior: PriorNet | None = None
     offline: bool = False
     seed: int = 0
@@ -96,6 +98,7 @@ def export_bundle(
         gate=SketchGate.fit(features) if options.gated else None,
         prior=options.prior,
         tether=calibrate_tether(learner, sketch, bank, episodes, rng),
+        mixture=fit_mixture(learner, episodes, rng) if _tests_mixture(learner, options) else None,
         encoder=encoder if options.offline else None,
     )
     return write_export(folder, bundle, encoder)
@@ -143,6 +146,12 @@ def _renorm(learner: Learner) -> Renorm | None:
     """Return what the device adds by itself; None where the learner has none, or no layer for it."""
     renorm = None if learner.renorm is None else learner.renorm.to_numpy(learner.model)
     return renorm if renorm is not None and renorm.layers else None
+
+
+def _tests_mixture(learner: Learner, options: Options) -> bool:
+    if options.mixture is not None:
+        return options.mixture
+    return options.gated or _renorm(learner) is not None
 
 
 def _support(windows: list[tuple[Sketch, Sketch]]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from persona.bundle import Bundle
 from persona.device import OnJump, Options, Runtime
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel
+from persona.device.present import Memory
 from persona.edit import Array, Edit
 from persona.errors import EditError
 from persona.renorm import Renorm
@@ -161,7 +162,7 @@ def test_a_bundle_without_them_adds_nothing() -> None:
     part, model, edit = LocalPart(bundle), DeviceModel(bundle), Edit.zero(bundle.spec)
     weights = model.weights(edit)
     assert part.strength(Sketch.empty(bundle.sketch)) == 1.0
-    assert part.settle(model, edit, weights, x) is weights
+    assert part.settle(model, edit, weights, Memory(Sketch.empty(bundle.sketch), x)) is weights
 
 
 def out_of_range() -> Bundle:

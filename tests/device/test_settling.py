@@ -11,8 +11,10 @@ from persona.bundle import Bundle
 from persona.device import OnJump, Runtime
 from persona.device.local_part import LocalPart
 from persona.device.model import DeviceModel, Weights
+from persona.device.present import Memory
 from persona.edit import Array, Edit
 from persona.renorm import Renorm
+from persona.sketch import Sketch
 from persona.wire import AdaptReply, AdaptRequest
 from tests.device.devices import Inline, LocalCloud
 from tests.tiny_bundles import floats
@@ -24,6 +26,10 @@ RESIDUAL = floats([-0.25, 0.75])
 def window(offset: float, seed: int = 0, count: int = WINDOW) -> Array:
     rng = np.random.default_rng(seed)
     return (offset + rng.normal(size=(count, 2)) * [1, 2]).astype(np.float32)
+
+
+def memory_of(bundle: Bundle, samples: Array, unity: float = 1.0) -> Memory:
+    return Memory(Sketch.empty(bundle.sketch), samples, unity)
 
 
 class Counting(DeviceModel):
@@ -40,7 +46,7 @@ def settled(bundle: Bundle, edit: Edit, x: Array) -> tuple[Array, int]:
     """Return the logits of x under an edit with its own statistics settled in, and how many runs that took."""
     model = Counting(bundle)
     model.runs = 0
-    weights = LocalPart(bundle).settle(model, edit, model.weights(edit), x)
+    weights = LocalPart(bundle).settle(model, edit, model.weights(edit), memory_of(bundle, x))
     runs = model.runs
     return model.run(x, weights)[0], runs
 
@@ -70,8 +76,8 @@ def test_statistics_are_those_under_the_edit_and_not_under_base_weights() -> Non
     edit, model, part = bundle.decoder.decode(floats([1, -0.5])), DeviceModel(bundle), LocalPart(bundle)
     once = replace(bundle, renorm=Renorm(bundle.renorm.layers[:1] if bundle.renorm else ()))
     assert once.renorm is not None
-    weights = part.settle(model, edit, model.weights(edit), x)
-    first = LocalPart(once).settle(model, edit, model.weights(edit), x)
+    weights = part.settle(model, edit, model.weights(edit), memory_of(bundle, x))
+    first = LocalPart(once).settle(model, edit, model.weights(edit), memory_of(bundle, x))
     np.testing.assert_allclose(weights.arrays["one.weight"], first.arrays["one.weight"], atol=1e-6)
     for name in ("two.weight", "three.weight"):
         assert np.abs(weights.arrays[name] - first.arrays[name]).max() > 0.05
@@ -135,6 +141,21 @@ def test_samples_that_are_not_finite_settle_nothing() -> None:
     np.testing.assert_array_equal(settled(bundle, edit, broken)[0][:WINDOW], settled(bundle, edit, x)[0])
     model, part = DeviceModel(bundle), LocalPart(bundle)
     for samples in (broken[WINDOW:], broken[:0]):
-        weights = part.settle(model, edit, model.weights(edit), samples)
+        weights = part.settle(model, edit, model.weights(edit), memory_of(bundle, samples))
         for name, array in model.weights(edit).arrays.items():
             np.testing.assert_array_equal(weights.arrays[name], array)
+
+
+@pytest.mark.parametrize("renorm", [True, False])
+def test_samples_of_several_domains_turn_the_whole_edit_down(renorm: bool) -> None:
+    """At 0 what is left are the base weights, and half-way each weight is half-way."""
+    bundle, x = chain_bundle(), window(2)
+    bundle = bundle if renorm else replace(bundle, renorm=None)
+    model, part, edit = DeviceModel(bundle), LocalPart(bundle), bundle.decoder.decode(floats([1, -0.5]))
+    whole, half, none = (
+        part.settle(model, edit, model.weights(edit), memory_of(bundle, x, unity)).arrays for unity in (1.0, 0.5, 0.0)
+    )
+    for name, base in model.weights(None).arrays.items():
+        np.testing.assert_allclose(none[name], base, atol=1e-6)
+        np.testing.assert_allclose(half[name], (base + whole[name]) / 2, atol=1e-6)
+    assert max(np.abs(whole[name] - none[name]).max() for name in whole) > 0.05

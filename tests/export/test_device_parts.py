@@ -46,7 +46,7 @@ class Trained:
         """What the reference holds."""
         bundle = self.bundle
         assert bundle.gate is not None
-        return Kit(self.learner, bundle.sketch, bundle.jump, bundle.bank, self.prior, bundle.gate)
+        return Kit(self.learner, bundle.sketch, bundle.jump, bundle.bank, self.prior, bundle.gate, bundle.mixture)
 
     def cloud(self, met: list[Array]) -> LocalCloud:
         """Return a cloud that answers with the very code of the reference for the last of some windows."""
@@ -137,6 +137,26 @@ def test_after_a_jump_the_device_answers_as_the_reference(trained: Trained) -> N
     wanted = reference.answer(torch.from_numpy(second)).numpy()
     np.testing.assert_allclose(runtime.predict(second), wanted, atol=1e-4, rtol=1e-4)
     assert runtime.status().jumps == 1
+
+
+def test_a_window_of_several_domains_is_answered_by_the_base_model(trained: Trained) -> None:
+    """As in the reference, and as if there were no adapter."""
+    episodes = WORLD.sample(np.random.default_rng(9)).support
+    x = np.ascontiguousarray(episodes.reshape(-1, episodes.shape[-1])[:: len(episodes)][:24])
+    met, runtime = [x], None
+    assert trained.bundle.mixture is not None
+    options = DeviceOptions(prior=False, guard=False)
+    runtime = Runtime(trained.bundle, trained.cloud(met), OnJump(), executor=Inline(), options=options)
+    runtime.observe(x)
+    assert runtime.adapt().reason == ""
+    with torch.no_grad():
+        wanted = trained.learner.model(torch.from_numpy(x)).logits.numpy()
+    reference = Persona(trained.kit, Row(prior=False, memory=1)).step(torch.from_numpy(x)).numpy()
+    found = runtime.predict(x)
+    np.testing.assert_allclose(found, reference, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(found, wanted, atol=1e-4, rtol=1e-4)
+    without = Persona(trained.kit, Row(prior=False, memory=1, unmixed=False)).step(torch.from_numpy(x)).numpy()
+    assert np.abs(without - wanted).max() > 1e-2
 
 
 def test_every_pass_of_settling_is_needed(trained: Trained) -> None:

@@ -20,9 +20,11 @@ from persona.bank import Bank
 from persona.bench.vision.ours import Kit
 from persona.errors import PersonaError, TrainingError
 from persona.export.build import calibrate_jump, collect_windows, sketch_spec
+from persona.export.windows import MIXTURE_WINDOWS, fit_mixture
 from persona.files import write_whole
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
+from persona.mixture import MixtureTest
 from persona.prior import PriorNet
 from persona.prototypes.bank import make_bank
 from persona.tasks.base import Episodes
@@ -60,7 +62,9 @@ def make_kits(learner: Learner, episodes: Any, seed: int, count: int = WINDOWS) 
     history = collect_prior_episodes(learner, sources, int(PRIOR_SHARE * count), rng)
     with torch.enable_grad():
         prior = train_prior(history, seed)
-    kit = Kit(learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features))
+    own = min(count, MIXTURE_WINDOWS)
+    mixture = fit_mixture(learner, replace(episodes, labels=0.5), np.random.default_rng((seed, 2)), own)
+    kit = Kit(learner, spec, calibrate_jump(spec, windows), banks[16], prior, SketchGate.fit(features), mixture)
     return Kits(kit, banks, _pool(learner, episodes, rng))
 
 
@@ -82,6 +86,7 @@ def _to_arrays(kits: Kits) -> dict[str, Any]:
         **{f"bank-{k}": bank.to_arrays() for k, bank in kits.banks.items()},
         "prior": kits.kit.prior.arrays,
         "gate": kits.kit.gate.to_arrays(),
+        "mixture": {} if kits.kit.mixture is None else kits.kit.mixture.to_arrays(),
         "jump": {"noise": jump.noise, "limits": np.array([jump.threshold, jump.window])},
         "pool": {name: value.numpy() for name, value in kits.pool.items()},
     }
@@ -97,7 +102,8 @@ def _from_arrays(learner: Learner, arrays: Mapping[str, Any]) -> Kits:
     threshold, window = within("jump")["limits"]
     jump = JumpSpec(within("jump")["noise"], float(threshold), int(window))
     prior, gate = PriorNet(within("prior")), SketchGate.from_arrays(within("gate"))
-    kit = Kit(learner, sketch_spec(learner), jump, banks[16], prior, gate)
+    mixture = MixtureTest.from_arrays(within("mixture")) if within("mixture") else None
+    kit = Kit(learner, sketch_spec(learner), jump, banks[16], prior, gate, mixture)
     pool = {name: torch.from_numpy(within("pool")[name]) for name in learner.model.spec.names}
     return Kits(kit, banks, pool)
 

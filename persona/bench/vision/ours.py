@@ -15,6 +15,7 @@ from persona.edit import Array
 from persona.errors import DataError
 from persona.gate import SketchGate
 from persona.jump import JumpSpec
+from persona.mixture import MixtureTest
 from persona.prior import PriorNet, PriorState, class_features
 from persona.sketch import Sketch, SketchSpec
 from persona.training.step import Learner
@@ -28,6 +29,7 @@ Reply = Callable[[Array], Array]
 class Options:
     """How a row runs. `reply` is what the cloud makes of a code; `delay` in windows; `guard` follows jumps.
 
+    `unmixed` turns the whole edit down where a window is of several domains.
     `memory` is how many windows of one domain a sketch is made of. `gated` turns the learned edit down where the sketch
     is unlike those of training. `local` False leaves out what the device works out by itself, `learned` False what the
     cloud says.
@@ -39,13 +41,14 @@ class Options:
     prior: bool = True
     memory: int = 4
     gated: bool = True
+    unmixed: bool = True
     local: bool = True
     learned: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Kit:
-    """What a device holds beside the learner: sketch, jump test, prototypes, the prior term, and the gate of both."""
+    """What a device holds beside the learner: sketch, tests of jumps and mixtures, prototypes, prior term, gate."""
 
     learner: Learner
     sketch: SketchSpec
@@ -53,14 +56,16 @@ class Kit:
     bank: Bank
     prior: PriorNet
     gate: SketchGate
+    mixture: MixtureTest | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What one window says under base weights: its sketch, and the first tap's alone."""
+    """What one window says under base weights: its sketch, the first tap's alone, and how much of one domain it is."""
 
     window: Sketch
     first: Sketch
+    unity: float
 
 
 class Persona:
@@ -91,11 +96,11 @@ class Persona:
         self._coming.append(learned)
         if len(self._coming) >= self._options.delay:
             self._arrived = self._coming.popleft()
-        logits, settled = self._run(x, learned)
+        logits, settled = self._run(x, learned, look.unity)
         if self._arrived is learned:
             self._in_force = settled
         elif self._arrived is not None:
-            self._in_force = self._run(x, self._arrived)[1]
+            self._in_force = self._run(x, self._arrived, look.unity)[1]
         self._last = look.first
         self._prior, biased = self._with_prior(self._prior, logits, sketch)
         return biased
@@ -106,7 +111,7 @@ class Persona:
         look = self._look(x)
         prior = self._prior
         if self._in_force is None or self._has_jumped(look):
-            logits, _ = self._run(x, self._nearest(look))
+            logits, _ = self._run(x, self._nearest(look), look.unity)
             return self._with_prior(PriorState.empty(len(prior.em)), logits, look.window)[1]
         logits = self._kit.learner.model(x, self._in_force).logits
         return self._with_prior(prior, logits, self._remembered())[1]
@@ -117,7 +122,9 @@ class Persona:
         if window.count < len(x) or not window.count:
             raise DataError(f"{len(x) - window.count} of a window's {len(x)} samples are not finite; leave those out")
         width = self._kit.sketch.taps[0].width
-        return _Look(window, Sketch(window.count, window.moments[:width], np.zeros(0)))
+        first = Sketch(window.count, window.moments[:width], np.zeros(0))
+        test = self._kit.mixture if self._options.unmixed else None
+        return _Look(window, first, 1.0 if test is None else test.share(moments.numpy()))
 
     def _has_jumped(self, look: _Look) -> bool:
         if not self._options.guard or self._last is None:
@@ -156,13 +163,21 @@ class Persona:
         strengths = torch.tensor([self._familiarity(sketch)]) if self._options.gated else None
         return self._kit.learner.learned(torch.from_numpy(code).unsqueeze(0), strengths)
 
-    def _run(self, x: Tensor, learned: Deltas) -> tuple[Tensor, Deltas]:
-        """Return a window's logits under an edit, and the edit with the window's own statistics settled in."""
+    def _run(self, x: Tensor, learned: Deltas, unity: float) -> tuple[Tensor, Deltas]:
+        """Return a window's logits under an edit, and the edit with the window's own statistics settled in.
+
+        Both are turned down, to the base model in the end, where the window is of several domains.
+        """
         learner = self._kit.learner
-        if not self._options.local:
-            return learner.model(x, learned).logits, learned
-        output = learner.run(x, learned)
-        return output.logits, learner.settle(output.moments, learned, 1)
+        if self._options.local:
+            output = learner.run(x, learned)
+            settled: Deltas = learner.settle(output.moments, learned, 1)
+        else:
+            output, settled = learner.model(x, learned), learned
+        if unity == 1:
+            return output.logits, settled
+        settled = {name: delta * unity for name, delta in settled.items()}
+        return learner.model(x, settled).logits, settled
 
     def _familiarity(self, sketch: Sketch) -> float:
         return self._kit.gate.weight(sketch.features(self._kit.sketch))

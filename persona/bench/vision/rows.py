@@ -80,7 +80,7 @@ def _shuffled_edit(trained: Trained) -> Make:
 
 def _zero_context(trained: Trained) -> Make:
     blind = replace(trained.kits.kit, learner=replace(trained.kits.kit.learner, blind=True))
-    return lambda device: Persona(blind, replace(PLAIN, local=False, guard=False, gated=False))
+    return lambda device: Persona(blind, replace(PLAIN, local=False, guard=False, gated=False, unmixed=False))
 
 
 def _constant(trained: Trained) -> Make:
@@ -88,7 +88,7 @@ def _constant(trained: Trained) -> Make:
         raise SpecError("the constant edit was not learned for this seed; leave its row out")
     kit = replace(trained.kits.kit, learner=trained.suite.constant)
     # Ungated: turned down by how strange a window is, the edit would not be the same for everybody.
-    return lambda device: Persona(kit, replace(PLAIN, local=False, guard=False, gated=False))
+    return lambda device: Persona(kit, replace(PLAIN, local=False, guard=False, gated=False, unmixed=False))
 
 
 def _base(trained: Trained) -> Make:
@@ -147,6 +147,7 @@ OURS: Mapping[str, Build] = {
     "persona-no-prior": _ours(PLAIN),
     "persona-no-guard": _ours(Options(guard=False)),
     "persona-one-window": _ours(Options(memory=1)),
+    "persona-no-mixture-test": _ours(Options(unmixed=False)),
     "persona-k16": _prototypes(16, Options()),
     "persona-k64": _prototypes(64, Options()),
     **{f"persona-k{k}-no-prior": _prototypes(k) for k in (1, 2, 4, 8, 16, 32, 64)},
@@ -213,6 +214,7 @@ SHORT = (
     "arm-bn",
     "mean-edit",
     "persona-no-prior",
+    "persona-no-mixture-test",
     "persona",
 )
 
