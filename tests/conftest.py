@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Before numpy and torch are imported: tests are many and small, and threads only make them wait for each other.
+# Before numpy and torch are imported: tests are many and small, and threads only make them wait for each other and for
+# the tests that run beside them in another process. Whatever was set outside is for the demo and the benchmarks.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+    os.environ[name] = "1"
 
 # The same examples in every run, and no deadline: a busy machine is not a bug.
 settings.register_profile("persona", derandomize=True, deadline=None, max_examples=40)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -144,16 +144,16 @@ def lines_of(plan: DevicePlan) -> list[dict[str, object]]:
     return [json.loads(line) for line in plan.out.read_text().splitlines()]
 
 
-@pytest.fixture
-def untrained() -> Callable[[], Bundle]:
+@pytest.fixture(scope="module")
+def untrained() -> Bundle:
     from persona.bench.device.bundles import untrained_bundle
 
-    return untrained_bundle
+    return untrained_bundle()
 
 
-def test_a_device_streams_offline_from_what_it_kept(tmp_path: Path, untrained: Callable[[], Bundle]) -> None:
+def test_a_device_streams_offline_from_what_it_kept(tmp_path: Path, untrained: Bundle) -> None:
     with Store(tmp_path / "state") as store:
-        store.keep_bundle(untrained())
+        store.keep_bundle(untrained)
     plan = DevicePlan(None, tmp_path / "out.jsonl", windows_per_segment=1, state=tmp_path / "state")
     assert DevicePlan.from_json(plan.to_json()) == plan
     for _ in range(2):
@@ -165,12 +165,10 @@ def test_a_device_streams_offline_from_what_it_kept(tmp_path: Path, untrained: C
         stream_device(replace(plan, placement="split"))
 
 
-def test_a_signed_device_streams_and_goes_on_without_its_service(
-    tmp_path: Path, untrained: Callable[[], Bundle]
-) -> None:
+def test_a_signed_device_streams_and_goes_on_without_its_service(tmp_path: Path, untrained: Bundle) -> None:
     plan = DevicePlan(NOBODY, tmp_path / "out.jsonl", windows_per_segment=1, state=tmp_path / "state")
     with releases(tmp_path / "service") as (url, service):
-        wanted = service.publish(untrained())
+        wanted = service.publish(untrained)
         plan = replace(plan, service=url, root=service.root)
         assert len(lines_of(plan)) == 5
     for service_url in (url, None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ SIGN, CIRCLE, PICTURES = Angles(2), Angles(64), Angles(2, shape=(1, 2, 2))
 SHORT = Schedule(steps=8, learning_rate=1e-2)
 
 
+@cache
 def trained(
     world: Angles, base: str = "joint", steps: int = 200, spread: float = LossWeights.spread
 ) -> tuple[Learner, History, nn.Module]:

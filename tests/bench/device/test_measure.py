@@ -19,6 +19,7 @@ from persona.bench.device.measure import read_figures
 from persona.bench.device.page import write_device_page
 from persona.bench.device.tables import rows_of
 from persona.bench.device.timing import WARM_UP, interleaved
+from persona.bundle import Bundle
 from persona.errors import DataError, TrustError
 from persona.wire import AdaptReply
 from tests.bench.device.figures import FIGURES, stored
@@ -94,8 +95,12 @@ def test_ways_take_turns_and_the_warm_up_does_not_count() -> None:
     assert calls == ["a", "b"] * (3 + WARM_UP)
 
 
-def test_every_part_is_measured_and_replies_are_signed() -> None:
-    bundle = untrained_bundle()
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return untrained_bundle()
+
+
+def test_every_part_is_measured_and_replies_are_signed(bundle: Bundle) -> None:
     figures = applying(bundle, 3, iter(range(10**6)).__next__)
     assert {"verify_and_read_us", "decode_us", "check_us", "swap_us", "in_all_us", "tent_us"} <= figures.keys()
     found = codecs(bundle, None, 1)
@@ -107,8 +112,7 @@ def test_every_part_is_measured_and_replies_are_signed() -> None:
     assert len(list(rows_of({**FIGURES, "codecs": found}))) == 6
 
 
-def test_a_reply_that_is_not_signed_for_this_exchange_is_not_applied() -> None:
-    bundle = untrained_bundle()
+def test_a_reply_that_is_not_signed_for_this_exchange_is_not_applied(bundle: Bundle) -> None:
     reply = AdaptReply(bundle.fingerprint, 0, bundle.bank.version, 600)
     with pytest.raises(TrustError):
         Exchange.of(bundle).open(Exchange.of(bundle).seal(reply))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from persona.bench.verdict import Verdict, all_met, table_of
 from persona.bench.vision.prices import STEP_MS
@@ -15,6 +16,7 @@ from persona.bench.vision.results import load_results
 from persona.bench.vision.roles import OURS_ROW, PACS, PRIMARY
 from persona.bench.vision.store import Unit, write_costs
 from persona.bench.vision.verdict import stored_verdicts, verdicts
+from persona.cli import app
 from persona.errors import DataError
 from tests.bench.device.figures import stored
 from tests.bench.vision.storing import grid, store, store_everything
@@ -168,12 +170,22 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
         stored_verdicts(tmp_path)
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_the_verb_exits_with_0_only_where_all_is_met(everything: Path, tmp_path: Path, whole: bool) -> None:
+def asked_for(vision: Path, device: Path) -> list[str]:
+    """Return the arguments that ask for the verdicts on stored results."""
     which = ["--benchmark", "vision", "--benchmark", "device"]
-    results = ["--results", str(everything if whole else tmp_path), "--device", str(stored(tmp_path)), *which]
-    command = [sys.executable, "-m", "persona", "bench", "verdict", *results]
+    return ["bench", "verdict", "--results", str(vision), "--device", str(device), *which]
+
+
+def test_the_verb_exits_with_0_where_all_is_met(everything: Path, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, asked_for(everything, stored(tmp_path)))
+    assert ended.exit_code == 0, ended.output
+    assert "not measured" in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_the_verb_exits_with_1_where_not_all_is_met(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "persona", *asked_for(tmp_path, stored(tmp_path))]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == (0 if whole else 1), ended.stderr
+    assert ended.returncode == 1, ended.stderr
     assert "not measured" in ended.stdout
     assert ended.stderr == ""

@@ -232,8 +232,8 @@ def test_columns_must_not_change_on_the_way() -> None:
 
 
 def test_a_long_log_takes_a_bounded_number_of_bytes_an_event() -> None:
-    """Two million events in chunks: 30 bytes each while they wait, at most 80 while they are put in order."""
-    events, chunk = 2_000_000, 100_000
+    """Half a million events in twenty chunks: 30 bytes each while they wait, at most 80 while they are put in order."""
+    events, chunk = 500_000, 25_000
     rng = np.random.default_rng(0)
     tracemalloc.start()
     try:
