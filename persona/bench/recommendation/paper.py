@@ -54,8 +54,8 @@ def among(scores: Tensor) -> Answers:
     return Answers(ranks.numpy(), losses.numpy(), {"auc": auc(labels.ravel(), scores.numpy().ravel())})
 
 
-@torch.no_grad()
 def _edited(name: str, bench: Workbench) -> dict[str, Answers]:
+    """Return the answers of an editor "", and of its controls."""
     head, editor = fitted(name, bench)
     asked, states = bench.world.base.test, bench.features.states
     deltas = all_deltas(editor, bench.features, asked)

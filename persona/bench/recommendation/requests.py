@@ -76,6 +76,8 @@ class Streams:
         """Return each user's stream: from the first event that is ranked and may have an edit, to the last."""
         users = self.log.users[self.asked]
         able = self.asked[self.asked >= self.log.offsets[users] + LEAST]
+        if not len(able):
+            return []
         _, first = np.unique(self.log.users[able], return_index=True)
         ends = np.append(first[1:], len(able)) - 1
         return [range(int(able[a]), int(able[b]) + 1) for a, b in zip(first, ends, strict=True)]
