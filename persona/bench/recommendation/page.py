@@ -50,7 +50,7 @@ def circumstances(one: Stored) -> str:
     data, setting, sizes = plan["data"], plan["setting"], plan.pop("sizes")
     told = ", ".join(f"{name} {value}" for name, value in {**plan, **sizes}.items())
     machine = ", ".join(f"{name} {value}" for name, value in {**one.about["machine"], **one.about["versions"]}.items())
-    how = "--protocol paper" if plan["protocol"] == "paper" else f"--setting {setting}"
+    how = "--protocol paper" if plan.get("protocol") == "paper" else f"--setting {setting}"
     return (
         f"`persona bench recommendation --data {data} {how} --folder FOLDER`\n\n"
         f"{world['events']:,} events of {world['users']:,} users with {world['items']:,} items; {world['asked']:,} "
@@ -59,7 +59,7 @@ def circumstances(one: Stored) -> str:
 
 
 def _sections(one: Stored) -> Iterator[tuple[str, str]]:
-    if one.about["plan"]["protocol"] == "paper":
+    if one.about["plan"].get("protocol") == "paper":
         yield "Among a sample", paper_table(one)
         return
     yield "All rows", main_table(one)
