@@ -95,7 +95,7 @@ def keeps(row: str, most: float, least: float) -> Judge:
     def judge(stored: Stored) -> Judged:
         found = gain(stored)
         asked = 100 * float(stored.cells[row].figures["requests"].mean())
-        spent = asked <= most + 0.5  # a stream's first request is free, as nothing can be kept before it
+        spent = asked <= most + 0.5  # the first request of a stream that ends before it is paid for
         return Judged(f"{found.found} with {asked:.0f} % of the requests", found.interval, found.met and spent)
 
     return judge

@@ -1,8 +1,8 @@
 """Request policies on the streams of users: who asks for an edit when, and how much of its gain is left.
 
 A stream is what a user does from the first event on that has a long enough history. Before each of them a device may
-ask, and keeps what it got until it asks again. Nobody passes a budget: a share of the events so far, and one request
-to begin with. Whatever a policy has to learn, its threshold too, it learns on validation streams.
+ask, and keeps what it got until it asks again. Nobody passes a budget, a share of the events so far; the first event
+always asks, on credit. Whatever a policy has to learn, its threshold too, it learns on validation streams.
 """
 
 from __future__ import annotations
@@ -180,11 +180,11 @@ def _readiness(make: Made, trials: list[range], signals: Signals, budget: float)
 
 def _walk(stream: range, signals: Signals, policy: Policy, budget: float) -> list[int]:
     """Return, for every event of a stream, before which event its edit was asked for."""
-    then, credit, made_at = stream.start, 1.0, []
+    then, credit, made_at = stream.start, 0.0, []
     for now in stream:
         wants = policy.should_ask(signals.between(then, now, first=now == stream.start))
         credit += budget
-        if now == stream.start or (wants and credit >= 1):
+        if now == stream.start or (wants and credit >= 1 - 1e-9):
             then, credit = now, credit - 1
         made_at.append(then)
     return made_at
