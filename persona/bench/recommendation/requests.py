@@ -109,8 +109,9 @@ def requested(learn: Streams, test: Streams, rng: np.random.Generator) -> dict[s
     found = {}
     for budget in BUDGETS:
         for name, make in makers(budget / 100).items():
-            ready = _readiness(make, trials, signals, budget / 100)
-            made_at, share = _kept(test.asked, streams, [_walk(s, signals, make(ready), budget / 100) for s in streams])
+            ready = readiness(make, trials, signals, budget / 100)
+            walks = [walked(stream, signals, make(ready), budget / 100) for stream in streams]
+            made_at, share = edits_kept(test.asked, streams, walks)
             found[f"{name}-{budget}"] = test.answers(made_at)._replace(figures={"requests": share})
     return found
 
@@ -167,18 +168,18 @@ def _known(seen: Observation) -> Floats:
     return np.asarray([1.0, drift, moved, doubt, log_windows, moved * moved, moved * doubt, moved * log_windows])
 
 
-def _readiness(make: Made, trials: list[range], signals: Signals, budget: float) -> float:
+def readiness(make: Made, trials: list[range], signals: Signals, budget: float) -> float:
     """Return how readily a policy may ask so that it keeps to a budget by itself, on validation streams."""
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        walks = [_walk(stream, signals, make(middle), 1.0) for stream in trials]
+        walks = [walked(stream, signals, make(middle), 1.0) for stream in trials]
         share = sum(len(np.unique(walk)) for walk in walks) / sum(map(len, walks))
         low, high = (middle, high) if share <= budget else (low, middle)
     return low
 
 
-def _walk(stream: range, signals: Signals, policy: Policy, budget: float) -> list[int]:
+def walked(stream: range, signals: Signals, policy: Policy, budget: float) -> list[int]:
     """Return, for every event of a stream, before which event its edit was asked for."""
     then, credit, made_at = stream.start, 0.0, []
     for now in stream:
@@ -190,7 +191,7 @@ def _walk(stream: range, signals: Signals, policy: Policy, budget: float) -> lis
     return made_at
 
 
-def _kept(asked: Positions, streams: list[range], walks: list[list[int]]) -> tuple[Positions, float]:
+def edits_kept(asked: Positions, streams: list[range], walks: list[list[int]]) -> tuple[Positions, float]:
     """Return where the edit of each query was asked for, its own place where it is in no stream, and who asked."""
     events = np.concatenate([np.arange(s.start, s.stop) for s in streams])
     made_at = np.concatenate([np.asarray(walk, np.int64) for walk in walks])

@@ -1,13 +1,11 @@
 """Streams whose answers are known: what a policy asks for, what it may spend, and what it is told."""
 
-import math
-
 import numpy as np
 import pytest
 
 from persona.adapters.heads.adapter import ClosedFormEditor
 from persona.adapters.heads.forms import EditForm
-from persona.bench.recommendation.requests import POLICIES, Chance, Streams, _kept, _readiness, _walk, requested
+from persona.bench.recommendation.requests import POLICIES, Chance, Streams, edits_kept, readiness, requested, walked
 from persona.bench.recommendation.signals import KEPT, Signals, map_of, sketches_of
 from persona.device.policies import EveryN, Observation, OnDrift, PageHinkley
 from persona.training.event_features import EventFeatures
@@ -38,19 +36,19 @@ def features() -> EventFeatures:
 
 def test_the_first_event_asks_and_an_edit_stays_until_the_next_request() -> None:
     policy = Wants(3)
-    assert _walk(range(10, 16), still(20), policy, 1.0) == [10, 10, 10, 13, 13, 13]
+    assert walked(range(10, 16), still(20), policy, 1.0) == [10, 10, 10, 13, 13, 13]
     assert [seen.windows for seen in policy.told] == [0, 1, 2, 3, 1, 2]
     assert [seen.jumped for seen in policy.told] == [True, *[False] * 5]
 
 
 @pytest.mark.parametrize("budget", [0.1, 0.3, 1.0])
 def test_nobody_passes_the_budget(budget: float) -> None:
-    made_at = _walk(range(100), still(100), EveryN(1), budget)
+    made_at = walked(range(100), still(100), EveryN(1), budget)
     assert round(budget * 100) - 1 <= len(set(made_at)) <= round(budget * 100)
 
 
 def test_what_was_not_spent_is_kept() -> None:
-    made_at = _walk(range(20), still(20), Wants(15, 16, 17, 18, 19), 0.2)
+    made_at = walked(range(20), still(20), Wants(15, 16, 17, 18, 19), 0.2)
     assert sorted(set(made_at)) == [0, 15, 16, 19], "of four requests in twenty events the first is one"
 
 
@@ -61,13 +59,13 @@ def test_a_policy_is_as_ready_as_the_budget_lets_it_be() -> None:
     def make(ready: float) -> Chance:
         return Chance(ready, np.random.default_rng(1))
 
-    assert 0.2 < _readiness(make, [range(400)], signals, 0.3) <= 0.3
-    drifting = _readiness(lambda r: OnDrift(PageHinkley(0.01, 10 ** (2 - 5 * r), least=1)), [range(400)], signals, 0.1)
+    assert 0.2 < readiness(make, [range(400)], signals, 0.3) <= 0.3
+    drifting = readiness(lambda r: OnDrift(PageHinkley(0.01, 10 ** (2 - 5 * r), least=1)), [range(400)], signals, 0.1)
     assert 0 <= drifting <= 1
 
 
 def test_queries_outside_every_stream_keep_an_edit_of_their_own() -> None:
-    made_at, share = _kept(np.asarray([3, 11, 12]), [range(10, 14)], [[10, 10, 12, 12]])
+    made_at, share = edits_kept(np.asarray([3, 11, 12]), [range(10, 14)], [[10, 10, 12, 12]])
     assert made_at.tolist() == [3, 10, 12]
     assert share == 0.5
 
