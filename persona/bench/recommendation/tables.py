@@ -8,6 +8,7 @@ import numpy as np
 
 from persona.bench.pages import markdown
 from persona.bench.recommendation.intervals import Estimate, losses_of, relative_gain, share_closed
+from persona.bench.recommendation.plan import PAPER_READ
 from persona.bench.recommendation.summary import Cell, Stored
 from persona.errors import DataError
 
@@ -110,7 +111,8 @@ def paper_table(stored: Stored) -> str:
         of_users = (1 + negatives - cell.ranks.mean()) / negatives  # a user is asked once: a rank is an AUC
         figures = [float(of(cell, k).mean()) for k in PAPER_AT for of in (Cell.ndcg, Cell.hit)]
         shares = [float(cell.figures["auc"].mean()), float(of_users), *figures]
-        lines.append([NAMES.get(row, row), *(f"{x:.4f}" for x in shares), _gain(stored, row), str(len(cell.seeds))])
+        name = f"base (window {PAPER_READ})" if row == "base" else NAMES.get(row, row)
+        lines.append([name, *(f"{x:.4f}" for x in shares), _gain(stored, row), str(len(cell.seeds))])
     heads = ["row", "AUC", "user-AUC", *(f"{name}@{k}" for k in PAPER_AT for name in ("NDCG", "HR"))]
     return markdown([*heads, "NDCG@10 over the base, %", "seeds"], lines)
 

@@ -72,7 +72,14 @@ def test_every_row_is_stored_beside_the_others_and_has_a_table_of_its_own(stored
     out = tmp_path / "page.md"
     write_page(stored / "results", out, tmp_path / "absent.md")
     text = out.read_text()
-    for wanted in ("user-AUC", "NDCG@20", "--protocol paper", "Among a sample", "the public recipe"):
+    for wanted in (
+        "user-AUC",
+        "NDCG@20",
+        "--protocol paper",
+        "Among a sample",
+        "the public recipe",
+        "base (window 30)",
+    ):
         assert wanted in text
     assert "By segment" not in text
 
