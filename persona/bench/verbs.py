@@ -97,6 +97,10 @@ def bench_recommendation(
         Literal["users", "stale", "leave-one-out"],
         typer.Option(help="Users unseen in training, late queries of a base that is stale, or last events."),
     ] = "users",
+    protocol: Annotated[
+        Literal["trustworthy", "paper"],
+        typer.Option(help="Full ranking; or the paper's: last events among 99 negatives, whatever --setting says."),
+    ] = "trustworthy",
     row: Annotated[list[str] | None, typer.Option(help="Rows to run; repeat. Default: the setting's.")] = None,
     seeds: Annotated[int, typer.Option(min=0, help="Training seeds; 0: three.")] = 0,
     results: Annotated[Path, typer.Option(help="Folder of results; what is there is not done again.")] = RECOMMENDATION,
@@ -111,7 +115,7 @@ def bench_recommendation(
     """
     from persona.bench.recommendation.command import Wanted, run_recommendation
 
-    run_recommendation(Wanted(data, folder, setting, row, seeds, quick), results, nets)
+    run_recommendation(Wanted(data, folder, setting, row, seeds, quick, protocol), results, nets)
 
 
 VERBS: Mapping[str, Callable[..., None]] = {

@@ -27,27 +27,37 @@ from persona.training.event_features import EventFeatures
 from persona.training.loop import adamw_of, descend, seeded
 from persona.training.masked_softmax import masked_cross_entropy
 from persona.training.ranking import ranks_of
+from persona.training.sampled_candidates import negatives_loss
 
 Changed = Callable[[dict[str, Tensor], Positions], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """AdamW with a cosine; `chunks` of up to 16 targets a step; validation on at most `validated` queries."""
+    """AdamW with a cosine; `chunks` of up to 16 targets a step; validation on at most `validated` queries.
+
+    The loss is a softmax over the catalogue, or, with `negatives`, binary cross-entropy of a target and that many items
+    drawn evenly, what was seen before left out.
+    """
 
     epochs: int = 5
     chunks: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.03
     validated: int = 6000
+    negatives: int = 0
     seed: int = 0
 
 
 class Answers(NamedTuple):
-    """For each query: the target's rank, and minus the logarithm of its share among items not seen."""
+    """For each query: the target's rank, and its loss, minus the logarithm of the target's share among items not seen.
+
+    `figures` are those of all queries together that no single one has.
+    """
 
     ranks: npt.NDArray[np.float64]
     losses: npt.NDArray[np.float64]
+    figures: Mapping[str, float] = {}
 
 
 def train_editor(
@@ -79,9 +89,10 @@ def train_editor(
             for step, chunk in enumerate(chunks.batches(config.chunks, rng)):
                 deltas = {n: x[chunk.wanted] for n, x in editor(chunk.history).items()}
                 query = editor.form.query(features.states[chunk.events], deltas)
-                vectors, bias = head.table(broadcast)
-                targets = torch.from_numpy(features.log.items[chunk.events].astype(np.int64))
-                loss = masked_cross_entropy(query, vectors, bias, targets, features.seen.before(chunk.events))
+                if config.negatives:
+                    loss = negatives_loss(query, head.table(broadcast), features, chunk.events, config.negatives, rng)
+                else:
+                    loss = _softmax_loss(query, head.table(broadcast), features, chunk.events)
                 descend(loss, epoch * steps + step, optimizer, rate)
             found.append(float(gains(answers(head, editor, features, asked, broadcast).ranks, 10).mean()))
             if found[-1] > max(found[:-1]):
@@ -89,6 +100,11 @@ def train_editor(
     both.load_state_dict(best)
     both.eval()
     return found
+
+
+def _softmax_loss(query: Tensor, table: tuple[Tensor, Tensor], features: EventFeatures, events: Positions) -> Tensor:
+    targets = torch.from_numpy(features.log.items[events].astype(np.int64))
+    return masked_cross_entropy(query, *table, targets, features.seen.before(events))
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from persona.bench.recommendation.plan import Plan, Setting
+from persona.bench.recommendation.plan import Plan, Protocol, Setting
 from persona.bench.recommendation.run import Job, run
 from persona.files import check_writable
 from persona.progress import bars
@@ -22,10 +22,11 @@ class Wanted:
     rows: Sequence[str] | None = None
     seeds: int = 0
     quick: bool = False
+    protocol: Protocol = "trustworthy"
 
     def job(self, results: Path, nets: Path) -> Job:
-        """Return the job; DataError for an unknown setting."""
-        plan = Plan.of(self.data, self.setting)
+        """Return the job; DataError for an unknown setting. The paper's protocol has a setting of its own."""
+        plan = Plan.of_paper(self.data) if self.protocol == "paper" else Plan.of(self.data, self.setting)
         if self.seeds:
             plan = replace(plan, seeds=tuple(range(self.seeds)))
         if self.quick:

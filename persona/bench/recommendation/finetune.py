@@ -27,7 +27,7 @@ _CELLS = 1 << 22
 def fine_tuned(bench: Workbench) -> Answers:
     """Return the answers to the test queries, with the rate that did best on validation queries."""
     head, features, split = bench.head(), bench.features, bench.world.base
-    some = split.validation[:: max(1, len(split.validation) // TRIED)]
+    some = bench.world.choosing[:: max(1, len(bench.world.choosing) // TRIED)]
     found = {rate: gains(_asked(head, features, some, rate).ranks, 10).mean() for rate in RATES}
     return _asked(head, features, split.test, max(RATES, key=lambda rate: found[rate]))
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from persona.adapters.heads.adapter import ClosedFormEditor, ConstantEditor, HeadAdapter, HeadEditor
-from persona.adapters.heads.faithful import FaithfulEditor
+from persona.adapters.heads.faithful import FaithfulEditor, FaithfulGroups, code_centres
 from persona.adapters.heads.forms import ApgForm, EditForm, FilmForm, Form, ReplacedForm
 from persona.adapters.heads.groups import GroupEditor, centres_of, mean_vectors
 from persona.adapters.heads.readers import PoolingReader
@@ -19,28 +19,27 @@ from persona.backbones.edited import SHIFT, Broadcast, EditedHead
 from persona.backbones.items import SequenceBackbone
 from persona.bench.recommendation.finetune import fine_tuned
 from persona.bench.recommendation.plan import SYNTHETIC
+from persona.bench.recommendation.requests import Streams, requested
 from persona.bench.recommendation.workbench import Workbench
 from persona.errors import CatalogError, DataError
 from persona.tasks.recommendation.counters import ItemKnn, Markov, Popularity, choose_blend, scored
 from persona.tasks.recommendation.counters.base import Counter
-from persona.tasks.recommendation.events import EventLog
+from persona.tasks.recommendation.events import EventLog, Positions
 from persona.tasks.recommendation.ranking import rank_targets
 from persona.training.chunks import Chunks
 from persona.training.heads import (
     Answers,
     Changed,
-    all_deltas,
     answers,
     answers_of_net,
     mean_edit,
-    score_queries,
     shuffled_edit,
 )
 
 Row = Callable[[Workbench], Answers]
 COUNTED = 50  # events that counters read
 GROUPS = 8
-EVERY = 4  # events that an edit stays, in the row that asks seldom
+OURS = "ours"
 
 
 def popularity(bench: Workbench) -> Answers:
@@ -114,23 +113,30 @@ def broadcast_shuffled(bench: Workbench) -> Answers:
     return _at_rest(bench, Broadcast(change.bias[order], None if change.items is None else change.items[order]))
 
 
-def edited(
-    make: Callable[[Workbench, EditedHead], HeadEditor], bench: Workbench, *, level: bool = True
-) -> dict[str, Answers]:
-    """An editor "", and its controls: one "mean" edit for all, another user's "shuffled" one, an old one "every-4"."""
-    head, editor = bench.fitted(partial(make, bench), level=level)
+def edited(name: str, bench: Workbench, *, level: bool = True) -> dict[str, Answers]:
+    """An editor "", and its controls: one "mean" edit for all, another user's "shuffled" one; of ours, all policies."""
+    head, editor = fitted(name, bench, level=level)
     ask = partial(answers, head, editor, bench.features, bench.world.base.test)
     change = bench.broadcast if bench.ageing and level else None
     other: Changed = shuffled_edit(bench.world.log.users, np.random.default_rng(bench.seed))
-    return {
-        "": ask(change), "mean": ask(change, mean_edit), "shuffled": ask(change, other),
-        f"every-{EVERY}": _seldom(bench, head, editor, change),
-    }  # fmt: skip
+    found = {"": ask(change), "mean": ask(change, mean_edit), "shuffled": ask(change, other)}
+    if name != OURS or not level:
+        return found
+    learn, test = (
+        Streams(head, editor, bench.features, asked, change) for asked in (bench.world.choosing, bench.world.base.test)
+    )
+    return {**found, **requested(learn, test, np.random.default_rng(bench.seed))}
+
+
+def fitted(name: str, bench: Workbench, *, level: bool = True) -> tuple[EditedHead, HeadEditor]:
+    """Return a head and the trained editor of a row."""
+    then = partial(THEN[name], bench) if name in THEN else None
+    return bench.fitted(partial(EDITORS[name], bench), then, level=level)
 
 
 def reader(bench: Workbench) -> PoolingReader:
     """Return what reads histories, the same for every editor that is conditioned on them."""
-    return PoolingReader(bench.head().backbone.table()[0], bench.texts)
+    return PoolingReader(bench.head().backbone.table()[0], bench.texts, bench.plan.reach)
 
 
 def ours(bench: Workbench, head: EditedHead) -> HeadEditor:
@@ -155,19 +161,28 @@ def of_form(form: Callable[[EditedHead], Form], bench: Workbench, head: EditedHe
 
 def closed_form(bench: Workbench, head: EditedHead) -> HeadEditor:
     """The summed head gradient of the history, through a learned preconditioner."""
-    return ClosedFormEditor(EditForm(head), head.d)
+    return ClosedFormEditor(EditForm(head), head.d, bench.plan.reach)
 
 
 def faithful(bench: Workbench, head: EditedHead) -> HeadEditor:
-    """The public recipe, without k-means on codes and edit size as assignment."""
+    """The first half of the public recipe: an edit for every target out of the device's own window."""
     return FaithfulEditor(head, head.backbone.table()[0])
+
+
+@torch.no_grad()
+def in_groups(bench: Workbench, editor: HeadEditor) -> HeadEditor:
+    """The second half: k-means on its codes, and an editor for each prototype, not trained on yet."""
+    first = cast("FaithfulEditor", editor)
+    read = Chunks(bench.features, _some_learnt(bench), first.reach).batches(64)
+    codes = torch.cat([first.codes(chunk.history)[chunk.wanted.flatten()] for chunk in read])
+    return FaithfulGroups(first, code_centres(codes, GROUPS, np.random.default_rng(bench.seed)))
 
 
 def grouped(bench: Workbench, head: EditedHead) -> HeadEditor:
     """Eight groups of users, an edit each, learnt with labels."""
     vectors, features = head.backbone.table()[0], bench.features
-    positions = bench.learnt_from()[:: max(1, len(bench.learnt_from()) // 4000)]
-    means = [mean_vectors(c.history, vectors, 200)[c.wanted] for c in Chunks(features, positions, 200).batches(64)]
+    read = Chunks(features, _some_learnt(bench), 200).batches(64)
+    means = [mean_vectors(chunk.history, vectors, 200)[chunk.wanted] for chunk in read]
     centres = centres_of(torch.cat(means), GROUPS, np.random.default_rng(bench.seed))
     return GroupEditor(EditForm(head), vectors, centres)
 
@@ -178,10 +193,12 @@ PLAIN: Mapping[str, Row] = {
     "broadcast-bias": broadcast_bias, "broadcast-shuffled": broadcast_shuffled, "fine-tuned": fine_tuned,
 }  # fmt: skip
 EDITORS: Mapping[str, Callable[[Workbench, EditedHead], HeadEditor]] = {
-    "ours": ours, "constant": constant, "shift": shift_alone, "film": partial(of_form, FilmForm),
+    OURS: ours, "constant": constant, "shift": shift_alone, "film": partial(of_form, FilmForm),
     "duet": partial(of_form, ReplacedForm), "apg": partial(of_form, ApgForm), "closed-form": closed_form,
     "faithful": faithful, "groups": grouped,
 }  # fmt: skip
+# What becomes of a trained editor before it is trained again, from there on.
+THEN: Mapping[str, Callable[[Workbench, HeadEditor], HeadEditor]] = {"faithful": in_groups}
 ALONE = "ours-alone"  # without the broadcast under it
 # Rows whose mean edit and shuffled edit stand beside them.
 CONTROLLED = ("ours", "closed-form", "faithful")
@@ -216,20 +233,16 @@ def run_row(name: str, bench: Workbench) -> dict[str, Answers]:
     if name in PLAIN:
         return {name: PLAIN[name](bench)}
     if name == ALONE:
-        return {name: edited(ours, bench, level=False)[""]}
-    found = edited(EDITORS[name], bench)
+        return {name: edited(OURS, bench, level=False)[""]}
+    found = edited(name, bench)
     kept = found if name in CONTROLLED else {"": found[""]}
     return {f"{name}-{control}" if control else name: value for control, value in kept.items()}
 
 
-@torch.no_grad()
-def _seldom(bench: Workbench, head: EditedHead, editor: HeadEditor, change: Broadcast | None) -> Answers:
-    """Every edit stays until `EVERY` events are past: a request policy that asks for a quarter of the edits."""
-    log, asked, features = bench.world.log, bench.world.base.test, bench.features
-    first = log.offsets[log.users[asked]]
-    at, which = np.unique(first + (asked - first) // EVERY * EVERY, return_inverse=True)
-    deltas = {name: x[torch.from_numpy(which)] for name, x in all_deltas(editor, features, at).items()}
-    return score_queries(editor.form.query(features.states[asked], deltas), head.table(change), features, asked)
+def _some_learnt(bench: Workbench) -> Positions:
+    """Return some of the targets that editors learn from, for k-means."""
+    positions = bench.learnt_from()
+    return positions[:: max(1, len(positions) // 4000)]
 
 
 def _known(bench: Workbench) -> EventLog:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from persona.bench.recommendation.paper import PAPER_ROWS, check_paper_row, run_paper_row
 from persona.bench.recommendation.plan import Plan
 from persona.bench.recommendation.rows import check_row, rows_for, run_row
 from persona.bench.recommendation.store import pack_floats, pack_ranks, pack_whole, seed_path
@@ -33,7 +34,7 @@ class Job:
     def __post_init__(self) -> None:
         """CatalogError for an unknown row, before anything is read or trained."""
         for name in self.rows or ():
-            check_row(name)
+            (check_paper_row if self.plan.paper else check_row)(name)
 
     @property
     def folder(self) -> Path:
@@ -43,12 +44,15 @@ class Job:
     @property
     def wanted(self) -> Sequence[str]:
         """The rows by name."""
-        return self.rows if self.rows is not None else rows_for(self.plan.data, self.plan.setting)
+        if self.rows is not None:
+            return self.rows
+        return PAPER_ROWS if self.plan.paper else rows_for(self.plan.data, self.plan.setting)
 
 
 def run(job: Job, told: Told) -> None:
     """Do what is missing of a job; errors as of readers, splits, training and stored files."""
     world = open_world(job.plan, job.data)
+    row_of = run_paper_row if job.plan.paper else run_row
     for number, seed in enumerate(job.plan.seeds):
         path = seed_path(job.folder, seed)
         bench = Workbench(job.plan, world, seed, job.nets / job.plan.name / f"seed-{seed}")
@@ -56,7 +60,7 @@ def run(job: Job, told: Told) -> None:
         missing = [row for row in job.wanted if row not in done]
         for at, name in enumerate(missing, len(job.wanted) - len(missing)):
             told(f"seed {seed}: {name}", number * len(job.wanted) + at, len(job.wanted) * len(job.plan.seeds))
-            found = {row: packed(values) for row, values in run_row(name, bench).items()}
+            found = {row: packed(values) for row, values in row_of(name, bench).items()}
             write_rows(path, about(job.plan, world, seed), found, ("plan", "queries"))
     told("done", 1, 1)
 
@@ -64,7 +68,8 @@ def run(job: Job, told: Told) -> None:
 def packed(values: Answers) -> dict[str, Any]:
     """Return a row as it is stored."""
     lost = np.isnan(values.losses).all()
-    return {"ranks": pack_ranks(values.ranks), "losses": None if lost else pack_floats(values.losses)}
+    found = {"ranks": pack_ranks(values.ranks), "losses": None if lost else pack_floats(values.losses)}
+    return {**found, "figures": dict(values.figures)} if values.figures else found
 
 
 def about(plan: Plan, world: World, seed: int) -> dict[str, Any]:

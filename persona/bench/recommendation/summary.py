@@ -23,19 +23,20 @@ RETURNING, FRESH = "returning interest, clicks 1â€“3", "new interest, clicks 1â€
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One row: ranks (S, Q) of the queries with each seed, and losses (S, Q) or None."""
+    """One row: ranks (S, Q) of the queries with each seed, losses (S, Q) or None, figures of them all by name (S,)."""
 
     ranks: Floats
     losses: Floats | None
     seeds: tuple[int, ...]
+    figures: Mapping[str, Floats] = field(default_factory=dict)
 
-    def ndcg(self) -> Floats:
-        """Return NDCG@10 of each query with each seed (S, Q)."""
-        return gains(self.ranks, 10)
+    def ndcg(self, k: int = 10) -> Floats:
+        """Return NDCG@k of each query with each seed (S, Q)."""
+        return gains(self.ranks, k)
 
-    def hit(self) -> Floats:
-        """Return whether each query's target is among the first ten (S, Q)."""
-        return hits(self.ranks, 10)
+    def hit(self, k: int = 10) -> Floats:
+        """Return whether each query's target is among the first k (S, Q)."""
+        return hits(self.ranks, k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,4 +106,6 @@ def _cell(row: str, contents: list[dict[str, Any]], asked: int) -> Cell:
     lengths = {figures.shape[1] for figures in (ranks, losses) if figures is not None}
     if lengths != {asked}:
         raise ValueError(f"row {row!r} has figures of {', '.join(map(str, sorted(lengths)))} queries, not {asked}")
-    return Cell(ranks, losses, tuple(int(content["seed"]) for content in having))
+    told = [content["rows"][row].get("figures", {}) for content in having]
+    figures = {name: np.asarray([float(one[name]) for one in told]) for name in told[0]}
+    return Cell(ranks, losses, tuple(int(content["seed"]) for content in having), figures)

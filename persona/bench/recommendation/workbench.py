@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from persona.adapters.heads.adapter import HeadEditor
 from persona.adapters.heads.broadcast import BroadcastMap
 from persona.backbones.edited import Broadcast, EditedHead
-from persona.bench.recommendation.plan import CEILING, Plan
+from persona.bench.recommendation.plan import CEILING, PAPER_NEGATIVES, SPLIT_SEED, Plan
 from persona.bench.recommendation.worlds import World
 from persona.tasks.recommendation.events import Positions
 from persona.tasks.recommendation.splits import Split
@@ -62,9 +63,10 @@ class Workbench:
     def settings(self, **sizes: float) -> SequenceBase:
         """Return how the base is made, with some sizes changed."""
         s = self.plan.sizes
+        protocol: dict[str, Any] = {"loss": "negatives", "negatives": PAPER_NEGATIVES} if self.plan.paper else {}
         config = SequenceConfig(
             epochs=s.epochs, learning_rate=s.learning_rate, stride=s.stride, batch=s.batch, patience=s.patience,
-            seed=self.seed,
+            seed=self.seed, **protocol,
         )  # fmt: skip
         return SequenceBase("sasrec", {"d": s.d, "length": s.length, "dropout": s.dropout, **sizes}, config)
 
@@ -95,27 +97,60 @@ class Workbench:
             return EditedHead(self.base)
 
     def learnt_from(self) -> Positions:
-        """Return what an editor learns from: the base's own events, or those since it was trained."""
-        return np.sort(early_part(self.world.recent, SHARE_BEFORE)[1]) if self.ageing else self.world.base.train
+        """Return what an editor learns from: the base's own events, or those since it was trained.
 
-    def fitted(self, make: Callable[[EditedHead], HeadEditor], *, level: bool = True) -> tuple[EditedHead, HeadEditor]:
-        """Return a head and a trained editor of it; where the base is stale, on top of the broadcast if `level`."""
-        head = self.head()
-        with seeded(self.seed):
-            editor = make(head)
-        split = (self.learnt_from(), self.world.base.validation)
-        config = HeadConfig(self.plan.epochs, validated=self.plan.validated, seed=self.seed)
-        change = self.early_broadcast if self.ageing and level else None
-        train_editor(head, editor, self.features, split, config, change)
+        Where they are many, those of some users, the same for every editor and seed.
+        """
+        ageing, log = self.ageing, self.world.log
+        found = np.sort(early_part(self.world.recent, SHARE_BEFORE)[1]) if ageing else self.world.base.train
+        order = np.random.default_rng(SPLIT_SEED).permutation(log.n_users)
+        events = np.cumsum(np.bincount(log.users[found], minlength=log.n_users)[order])
+        kept = np.zeros(log.n_users, bool)
+        kept[order[: max(1, int(np.searchsorted(events, self.plan.learnt, side="right")))]] = True
+        some: Positions = found[kept[log.users[found]]]
+        return some if len(some) else found
+
+    def fitted(
+        self,
+        make: Callable[[EditedHead], HeadEditor],
+        then: Callable[[HeadEditor], HeadEditor] | None = None,
+        *,
+        level: bool = True,
+    ) -> tuple[EditedHead, HeadEditor]:
+        """Return a head and an editor of it, the best of the plan's grid by the world's `choosing` queries.
+
+        Where the base is stale, it is trained on top of the broadcast if `level`. What `then` makes of the best editor
+        is trained as long again, at the same rate.
+        """
+        tried: list[tuple[float, float, EditedHead, HeadEditor]] = []
+        for rate in self.plan.rates:
+            head = self.head()
+            with seeded(self.seed):
+                editor = make(head)
+            tried.append((self.taught(head, editor, rate, level=level), rate, head, editor))
+        _, rate, head, editor = max(tried, key=lambda one: one[0])
+        if then is not None:
+            editor = then(editor)
+            self.taught(head, editor, rate, level=level)
         return head, editor
+
+    def taught(self, head: EditedHead, editor: HeadEditor, rate: float, *, level: bool = True) -> float:
+        """Train a head and an editor of it at a learning rate; return NDCG@10 of the epoch that stays."""
+        split = (self.learnt_from(), self.world.choosing)
+        config = HeadConfig(
+            self.plan.epochs, learning_rate=rate, validated=self.plan.chosen, seed=self.seed,
+            negatives=PAPER_NEGATIVES if self.plan.paper else 0,
+        )  # fmt: skip
+        change = self.early_broadcast if self.ageing and level else None
+        return max(train_editor(head, editor, self.features, split, config, change))
 
     def change(self, *, vectors: bool = True) -> tuple[BroadcastMap, Broadcast]:
         """Return a trained map, and what it makes of the whole recent period."""
         with seeded(self.seed):
             found = BroadcastMap(vectors=vectors)
-        config = BroadcastConfig(self.plan.broadcast_steps, validated=self.plan.validated, seed=self.seed)
+        config = BroadcastConfig(self.plan.broadcast_steps, validated=self.plan.chosen, seed=self.seed)
         periods = (self.world.base.train, self.world.recent)
-        return found, train_broadcast(self.head(), found, self.features, periods, self.world.base.validation, config)
+        return found, train_broadcast(self.head(), found, self.features, periods, self.world.choosing, config)
 
     @cached_property
     def _broadcast(self) -> tuple[BroadcastMap, Broadcast]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from persona.bench.recommendation.plan import SPLIT_SEED, SYNTHETIC, Plan
+from persona.bench.recommendation.plan import PAPER_LEAST, SPLIT_SEED, SYNTHETIC, Plan
 from persona.errors import DataError
 from persona.tasks.recommendation.events import EventLog, Positions
 from persona.tasks.recommendation.readers import open_log
@@ -19,12 +19,15 @@ from persona.tasks.recommendation.synthetic import DriftWorld, WorldShape, make_
 class World:
     """A log and two splits of one set of queries: what the base learnt from, and what a fresh one would.
 
-    `truth` is behind a synthetic log, and None behind any other.
+    `choosing` are validation queries that no base chose its epoch by: on those of the splits a base stands higher than
+    elsewhere, and an edit held against it there would seem worse than it is. `truth` is behind a synthetic log, and
+    None behind any other.
     """
 
     log: EventLog
     base: Split
     fresh: Split
+    choosing: Positions
     truth: DriftWorld | None = None
 
     @property
@@ -58,11 +61,26 @@ def cut(log: EventLog, plan: Plan) -> World:
         found = first_half(log)
     else:
         split = leave_one_out(log)
+        split = _with_history(split, log) if plan.paper else split
         found = Ageing(split, split)
     rng = np.random.default_rng(SPLIT_SEED)
-    asked = {"validation": _some(found.stale.validation, plan.validated, rng),
+    whole = found.stale.validation
+    asked = {"validation": _some(whole, min(plan.validated, -(-len(whole) // 2)), rng),
              "test": _some(found.stale.test, plan.asked, rng)}  # fmt: skip
-    return World(log, replace(found.stale, **asked), replace(found.fresh, **asked))
+    others = np.setdiff1d(whole, asked["validation"])
+    choosing = _some(others, plan.chosen, rng) if len(others) else whole
+    return World(log, replace(found.stale, **asked), replace(found.fresh, **asked), choosing)
+
+
+def _with_history(split: Split, log: EventLog) -> Split:
+    """Return the queries of the paper's protocol: those with enough events before them; DataError where none are."""
+    parts = {}
+    for name in ("train", "validation", "test"):
+        positions: Positions = getattr(split, name)
+        parts[name] = positions[positions - log.offsets[log.users[positions]] >= PAPER_LEAST]
+        if not len(parts[name]):
+            raise DataError(f"no {name} query has {PAPER_LEAST} events before it, as the paper's protocol wants")
+    return replace(split, **parts)
 
 
 def _some(positions: Positions, most: int, rng: np.random.Generator) -> Positions:

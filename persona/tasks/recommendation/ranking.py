@@ -46,21 +46,30 @@ def sampled_ranks(
     ranks = [np.zeros(0)]
     for block in blocks(positions, log.n_items):
         scores = _checked(score(block), log.items[block])
-        keys = rng.random(scores.shape, np.float32)
-        keys[:, PADDING] = np.inf
-        keys[_ever_met(log, block)] = np.inf
-        left = np.isfinite(keys).sum(1)
-        if (left < negatives).any():
-            user = log.user_names[log.users[block[left.argmin()]]]
-            raise DataError(
-                f"user {user} leaves {left.min()} of {log.n_items} items unmet; wanted {negatives} negatives: "
-                "draw fewer"
-            )
-        drawn = np.argpartition(keys, negatives - 1, axis=1)[:, :negatives]
+        drawn = _drawn(log, block, rng, negatives)
         of_target = np.take_along_axis(scores, log.items[block][:, None].astype(np.int64), 1)
         others = np.take_along_axis(scores, drawn, 1)
         ranks.append(1 + (others > of_target).sum(1) + 0.5 * (others == of_target).sum(1))
     return np.concatenate(ranks)
+
+
+def draw_unmet(log: EventLog, positions: Positions, rng: np.random.Generator, negatives: int) -> npt.NDArray[np.int64]:
+    """Items (Q, negatives) that the user of each query never meets, drawn evenly; DataError as of `sampled_ranks`."""
+    drawn = [_drawn(log, block, rng, negatives) for block in blocks(positions, log.n_items)]
+    return np.concatenate([np.zeros((0, negatives), np.int64), *drawn])
+
+
+def _drawn(log: EventLog, block: Positions, rng: np.random.Generator, negatives: int) -> npt.NDArray[np.int64]:
+    keys = rng.random((len(block), log.n_items + 1), np.float32)
+    keys[:, PADDING] = np.inf
+    keys[_ever_met(log, block)] = np.inf
+    left = np.isfinite(keys).sum(1)
+    if (left < negatives).any():
+        user = log.user_names[log.users[block[left.argmin()]]]
+        raise DataError(
+            f"user {user} leaves {left.min()} of {log.n_items} items unmet; wanted {negatives} negatives: draw fewer"
+        )
+    return np.argpartition(keys, negatives - 1, axis=1)[:, :negatives]
 
 
 def ranks_of(scores: Scores, targets: npt.NDArray[np.int32], left_out: Pairs | None = None) -> Ranks:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from persona.adapters.heads.adapter import ClosedFormEditor, ConstantEditor, HeadAdapter
-from persona.adapters.heads.faithful import FaithfulEditor
+from persona.adapters.heads.faithful import FaithfulEditor, FaithfulGroups
 from persona.adapters.heads.forms import ApgForm, EditForm, FilmForm, ReplacedForm
 from persona.adapters.heads.groups import GroupEditor
 from persona.adapters.heads.history import History, age_buckets
@@ -34,6 +34,10 @@ MAKERS: dict[str, Callable[[EditedHead], nn.Module]] = {
     "constant": lambda head: ConstantEditor(EditForm(head)),
     "closed-form": lambda head: ClosedFormEditor(EditForm(head), head.d, reach=12, least=1),
     "faithful": lambda head: FaithfulEditor(head, head.backbone.table()[0], code=4),
+    "faithful-groups": lambda head: FaithfulGroups(
+        FaithfulEditor(head, head.backbone.table()[0], code=4),
+        torch.randn(2, 2, 4, generator=torch.Generator().manual_seed(2)),
+    ),
     "groups": lambda head: GroupEditor(EditForm(head), head.backbone.table()[0], torch.randn(3, head.d), reach=12),
 }
 

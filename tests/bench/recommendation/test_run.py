@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 from persona.bench.recommendation.judges import recommendation_verdicts
 from persona.bench.recommendation.page import write_page
 from persona.bench.recommendation.plan import Plan, Setting, Sizes
-from persona.bench.recommendation.rows import ROWS, run_row
+from persona.bench.recommendation.rows import ROWS, ours, run_row
 from persona.bench.recommendation.run import Job, run
 from persona.bench.recommendation.store import pack_ranks, pack_whole, seed_path
 from persona.bench.recommendation.summary import FRESH, RETURNING, load_results
@@ -19,13 +20,16 @@ from persona.bench.recommendation.worlds import open_world
 from persona.bench.store import read_rows
 from persona.cli import app
 from persona.errors import CatalogError, DataError
+from persona.tasks.recommendation.metrics import gains
+from persona.training.heads import answers
+from persona.training.loop import seeded
 
 DATA = "tests.bench.recommendation.worlds:tiny"
 SIZES = Sizes(d=8, epochs=1, batch=64)
 
 
 def plan_of(setting: Setting) -> Plan:
-    return Plan(DATA, setting, (0,), SIZES, asked=60, validated=30, epochs=1, broadcast_steps=4)
+    return Plan(DATA, setting, (0,), SIZES, asked=60, validated=30, epochs=1, rates=(2e-3,), broadcast_steps=4)
 
 
 def job_of(setting: Setting, root: Path, rows: tuple[str, ...] | None = None) -> Job:
@@ -57,7 +61,7 @@ def test_rows_and_their_controls_are_stored_and_not_done_again(stored: Path) -> 
         "ours",
         "ours-mean",
         "ours-shuffled",
-        "ours-every-4",
+        *(f"ours-{policy}-{budget}" for policy in ("every", "random", "drift", "predicted") for budget in (10, 30)),
         "constant",
     }
     assert content["rows"]["popularity"]["losses"] is None
@@ -113,6 +117,29 @@ def test_users_that_are_asked_are_unseen_in_training(tmp_path: Path) -> None:
     users = world.log.users
     assert not set(users[world.base.train]) & set(users[world.base.test])
     assert not set(users[world.base.validation]) & set(users[world.base.test])
+
+
+@pytest.mark.parametrize("setting", ["users", "stale"])
+def test_edits_are_chosen_by_queries_that_no_base_was_chosen_by(setting: Setting, tmp_path: Path) -> None:
+    world = open_world(plan_of(setting), tmp_path)
+    kept = set(world.choosing)
+    assert kept
+    assert not kept & {*world.base.validation, *world.base.train, *world.base.test, *world.recent}
+
+
+def test_every_editor_has_the_best_rate_of_the_grid(tmp_path: Path) -> None:
+    plan = replace(plan_of("users"), rates=(1e-9, 2e-2), epochs=2)
+    bench = Workbench(plan, open_world(plan, tmp_path), 0, tmp_path)
+    found = {}
+    for rate in plan.rates:
+        head = bench.head()
+        with seeded(0):
+            editor = ours(bench, head)
+        found[rate] = bench.taught(head, editor, rate)
+    head, editor = bench.fitted(partial(ours, bench))
+    ranks = answers(head, editor, bench.features, bench.world.choosing).ranks
+    assert gains(ranks, 10).mean() == pytest.approx(max(found.values()))
+    assert found[1e-9] != found[2e-2]
 
 
 def test_an_unknown_row_is_told_with_those_there_are(tmp_path: Path) -> None:

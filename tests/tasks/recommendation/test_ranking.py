@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from persona.errors import DataError
 from persona.tasks.recommendation import ranking
 from persona.tasks.recommendation.events import EventLog, Positions
-from persona.tasks.recommendation.ranking import rank_targets, ranks_of, sampled_ranks
+from persona.tasks.recommendation.ranking import draw_unmet, rank_targets, ranks_of, sampled_ranks
 
 LOG = EventLog.of([0, 0, 0, 1, 1], list("abcad"), [1, 2, 3, 4, 5])
 
@@ -107,3 +107,12 @@ def test_a_blind_model_is_in_the_middle_of_a_sample_too() -> None:
     wide = EventLog(log.users, log.items, None, None, log.user_names, tuple(map(str, range(300))))
     ranks = sampled_ranks(lambda block: np.zeros((len(block), 301)), wide, np.asarray([1, 2]), np.random.default_rng(0))
     assert ranks.tolist() == [50.5, 50.5]
+
+
+def test_items_that_are_drawn_are_none_that_the_user_ever_meets() -> None:
+    drawn = draw_unmet(LOG, np.asarray([1, 4]), np.random.default_rng(0), 1)
+    assert drawn.tolist()[0] == [4], "user 0 meets a, b and c"
+    assert drawn.tolist()[1][0] in (2, 3)
+    assert draw_unmet(LOG, np.zeros(0, np.int64), np.random.default_rng(0), 2).shape == (0, 2)
+    with pytest.raises(DataError, match="draw fewer"):
+        draw_unmet(LOG, np.asarray([1]), np.random.default_rng(0), 2)
