@@ -151,7 +151,8 @@ def create_app(
     """Return the ASGI application that serves the bundle in a folder that `persona export` wrote.
 
     `key` signs replies; `fleet` knows devices and keeps what they were given.
-    BundleError where a half is missing or damaged, the two are no pair, or the encoder does not run; TrustError where the release signed beside the bundle does not name the key.
+    BundleError where a half is missing or damaged, the two are no pair, or the encoder does not run; TrustError where
+    the release signed beside the bundle does not name the key.
     """
     service = Service(folder, limits, key, fleet)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from persona.service.state.migrations import migrate
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 _BUSY_S = 5
+
+log = logging.getLogger("persona.service")
+
 # FULL: a power cut right after a reply must not lose what the reply stands for. Commits are shared by many requests.
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_S * 1000}")
 
@@ -75,7 +79,8 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            # What the database says may hold values of a row: it is a cause for the log, not for a client.
+            # What the database says may hold values of a row: it is for the log, not for a client.
+            log.error("the database does not answer: %s", error)
             raise Overloaded("the service's database does not answer now; ask again") from error
 
 
