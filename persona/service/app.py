@@ -135,7 +135,7 @@ class Service:
             asking = None if self.fleet is None else await self.fleet.authenticated(request, body)
             reply = await (self.adaptation.signed_answer(body) if signed else self.adaptation.answer(body))
             if self.fleet is not None and asking is not None:
-                await self.fleet.record(asking, plain_reply(reply) if signed else reply, self.bundle)
+                await self.fleet.record(asking, plain_reply(reply) if signed else reply, [self.bundle])
             return reply
 
     def _bundle(self, request: Request, caching: str) -> Response:

@@ -21,6 +21,8 @@ from persona.trust import Asking, PublicKey
 from persona.wire import AdaptReply
 
 _ENROLMENT_LIMIT_BYTES = 4096
+# Where a reply names its bundle, as docs/wire.md has it.
+_FINGERPRINT = slice(4, 10)
 
 log = logging.getLogger("persona.service")
 
@@ -53,8 +55,13 @@ class Fleet:
         asking.check(device.public, self._database.clock())
         return asking
 
-    async def record(self, asking: Asking, reply: bytes, bundle: Bundle) -> None:
-        """Return once an encoded reply to a request is on disk; Unauthenticated where the request came before."""
+    async def record(self, asking: Asking, reply: bytes, bundles: Sequence[Bundle]) -> None:
+        """Return once an encoded reply to a request, for one of the bundles that are served, is on disk.
+
+        Unauthenticated where the request came before, Overloaded where the database does not take it now.
+        """
+        named = reply[_FINGERPRINT].hex()
+        bundle = next(one for one in bundles if one.fingerprint.startswith(named))
         said = AdaptReply.decode(reply, bundle.decoder.code_shape)
         code = bundle.bank.compose(said.prototype, said.residual)
         outcome = await self._recording.submit(
