@@ -1,4 +1,4 @@
-"""The command line: train, export, keys, sign, verify, serve, device, bench, inspect, fetch, demo.
+"""The command line: train, export, keys, sign, verify, serve, devices, device, bench, inspect, fetch, demo.
 
 A verb imports what it needs, inside the verb.
 
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from persona import signing
+from persona import enrolling, signing
 from persona.bench import verbs
 from persona.demo import command
 from persona.errors import DataError, PersonaError
@@ -35,6 +35,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure, side by side in one run
 app.add_typer(bench, name="bench")
 app.add_typer(signing.keys, name="keys")
 app.add_typer(signing.sign, name="sign")
+app.add_typer(enrolling.devices, name="devices")
 app.command()(signing.verify)
 for name, verb in verbs.VERBS.items():
     bench.command(name)(verb)
@@ -49,7 +50,7 @@ Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), "cloud"),
+    **dict.fromkeys(("fastapi", "psycopg", "sqlalchemy", "starlette", "uvicorn"), "cloud"),
     **dict.fromkeys(("torch", "onnx", "onnxscript", "jaxtyping"), "train"),
     "matplotlib": "report",
 }
@@ -170,9 +171,23 @@ def serve(
         Path | None, typer.Option(help="Private key to sign replies with; the signed release must name it.")
     ] = None,
     passphrase_file: signing.Passphrase = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PERSONA_DATABASE",
+            help="Keep devices and what they were given: sqlite:///FILE or postgresql://…. Default: keep nothing.",
+        ),
+    ] = None,
+    require_devices: Annotated[
+        bool, typer.Option("--require-devices", help="Answer enrolled devices alone; see `persona devices token`.")
+    ] = False,
 ) -> None:
-    """Answer devices: POST /v1/adapt, GET /v1/bundle, GET /healthz. Ends in order on SIGTERM or Ctrl-C."""
+    """Answer devices: POST /v1/adapt, GET /v1/bundle, GET /healthz. Ends in order on SIGTERM or Ctrl-C.
+
+    With `--database` devices enrol at POST /v1/devices, and what an enrolled one is given is on disk before it is sent.
+    """
     from persona.files import write_whole
+    from persona.service.fleet import open_fleet
     from persona.service.server import serve as run_service
     from persona.trust import SigningKey
 
@@ -182,7 +197,7 @@ def serve(
         if port_file is not None:
             write_whole(port_file, str(actual).encode())
 
-    run_service(bundle, host, port, ready, key)
+    run_service(bundle, host, port, ready, key, open_fleet(database, required=require_devices))
 
 
 @app.command()

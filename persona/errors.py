@@ -9,7 +9,9 @@ PersonaError
 ├── WireError              bytes from the other side that are not a valid message
 │   ├── MessageTooLarge      longer than the limit for its kind
 │   ├── FingerprintMismatch  a message made for another bundle
-│   └── UnusableRequest      well-formed, but not what this bundle's encoder reads
+│   ├── UnusableRequest      well-formed, but not what this bundle's encoder reads
+│   ├── Unauthenticated      signed by no enrolled device, or sent before
+│   └── EnrolmentRefused     a token that enrols nobody now, or a key that was revoked
 ├── StateError             a device's state folder cannot be used, or something could not be kept in it
 ├── CloudError             the service is absent, slow, or answers nonsense
 ├── ServiceError           the service cannot start, or fails on a request
@@ -63,6 +65,14 @@ class FingerprintMismatch(WireError):
 
 class UnusableRequest(WireError):
     """A request is well-formed, but not of the context, shape or range that the bundle's encoder reads."""
+
+
+class Unauthenticated(WireError):
+    """A request is signed by no enrolled device, too old or too new, or was sent before."""
+
+
+class EnrolmentRefused(WireError):
+    """A token enrols nobody now, or the key that asks was revoked."""
 
 
 class StateError(PersonaError):

@@ -31,13 +31,15 @@ from persona.device.status import ApplyTime, Status
 from persona.device.store import Store
 
 if TYPE_CHECKING:
-    from persona.device.cloud import Cloud, HttpCloud, fetch_bundle, fetch_items
+    from persona.device.cloud import Cloud, HttpCloud, enrol, fetch_bundle, fetch_items
+    from persona.device.identity import Identity
     from persona.device.trusting import kept_trust
     from persona.trust import Trust, Unsigned
 
 _LATER = {
-    **dict.fromkeys(("Cloud", "HttpCloud", "fetch_bundle", "fetch_items"), "persona.device.cloud"),
+    **dict.fromkeys(("Cloud", "HttpCloud", "enrol", "fetch_bundle", "fetch_items"), "persona.device.cloud"),
     **dict.fromkeys(("Trust", "Unsigned"), "persona.trust"),
+    "Identity": "persona.device.identity",
     "kept_trust": "persona.device.trusting",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "DeviceModel",
     "EveryN",
     "HttpCloud",
+    "Identity",
     "KeptEdit",
     "LearnedDetector",
     "Observation",
@@ -69,6 +72,7 @@ __all__ = [
     "Trust",
     "Unsigned",
     "Weights",
+    "enrol",
     "fetch_bundle",
     "fetch_items",
     "fit_detector",

@@ -21,6 +21,7 @@ from urllib3.util import parse_url
 
 from persona.bundle import Bundle
 from persona.container import SIZE_LIMIT_BYTES
+from persona.device.identity import Identity
 from persona.errors import BundleError, CloudError, FingerprintMismatch, TrustError
 from persona.files import write_whole
 from persona.item_vectors import ITEMS_FILE, read_items
@@ -56,14 +57,17 @@ class HttpCloud:
         *,
         trust: Trust | Unsigned,
         dice: Callable[[int], bytes] = os.urandom,
+        identity: Identity | None = None,
     ) -> None:
         """CloudError where the URL is none.
 
         `timeout_s` bounds a whole request, from connecting to the last byte; each file of metadata is a request.
+        `identity` signs what goes to ``/v1/adapt``, for a service that answers enrolled devices.
         """
         self._link = _Link(url, timeout_s, clock)
         self._trust = trust
         self._dice = dice
+        self._identity = identity
         self._in_doubt = False  # whether to fetch the keys anew before the next request
 
     def adapt(self, request: AdaptRequest, code_shape: tuple[int, int]) -> AdaptReply:
@@ -85,6 +89,8 @@ class HttpCloud:
 
     def _post(self, body: bytes, content_type: str) -> bytes:
         headers = {"Content-Type": content_type, "Accept": content_type}
+        if self._identity is not None:
+            headers |= self._identity.headers("POST", "/v1/adapt", body)
         answer = self._link.ask("POST", "/v1/adapt", body, headers, REPLY_LIMIT_BYTES)
         if answer.status != 200:
             raise answer.error()
@@ -120,6 +126,22 @@ class HttpCloud:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def enrol(url: str, token: str, identity: Identity, timeout_s: float = 10.0, clock: Clock = time.monotonic) -> None:
+    """Enrol a device with a service, by a token of its operator's. Asked again, by the same token, it stays enrolled.
+
+    CloudError where the service does not enrol it in time.
+    """
+    body = json.dumps({"token": token, "public": identity.key.public.value.hex()}).encode()
+    headers = {"Content-Type": "application/json", **identity.headers("POST", "/v1/devices", body)}
+    link = _Link(url, timeout_s, clock)
+    try:
+        answer = link.ask("POST", "/v1/devices", body, headers, REPLY_LIMIT_BYTES)
+    finally:
+        link.close()
+    if answer.status != 200:
+        raise answer.error()
 
 
 def fetch_bundle(

@@ -20,8 +20,9 @@ from persona.item_vectors import ITEMS_FILE, read_items
 from persona.service import openapi, problems
 from persona.service.adaptation import Adaptation
 from persona.service.bodies import Bodies
+from persona.service.fleet import Fleet
 from persona.service.limits import DEFAULT_LIMITS, Limits
-from persona.trust import SIGNED_CONTENT_TYPE, SigningKey
+from persona.trust import SIGNED_CONTENT_TYPE, SigningKey, plain_reply
 from persona.trust.publish import TRUST_FOLDER, published, read_metadata
 from persona.wire import CONTENT_TYPE
 
@@ -39,7 +40,7 @@ class Api(FastAPI):
 class Service:
     """The endpoints of one bundle, and the counts that `healthz` reports."""
 
-    def __init__(self, folder: Path, limits: Limits, key: SigningKey | None = None) -> None:
+    def __init__(self, folder: Path, limits: Limits, key: SigningKey | None = None, fleet: Fleet | None = None) -> None:
         """Read both halves and try the encoder; BundleError where they are damaged or no pair.
 
         TrustError where no device would take replies that `key` signs.
@@ -60,6 +61,7 @@ class Service:
             read_items(self._items, self.bundle.ranking.fingerprint)
         self.adaptation = Adaptation(self.bundle, Encoder(cloud, self.bundle), limits, key)
         self.bodies = Bodies(limits)
+        self.fleet = fleet
         self.served = self.errors = 0
         self.draining = False
 
@@ -76,6 +78,13 @@ class Service:
             raise
         self.served += 1
         return Response(reply, media_type=kind)
+
+    async def enrol(self, request: Request) -> Response:
+        """Answer ``POST /v1/devices``: a token and a public key in, the device's id and group out."""
+        if self.fleet is None:
+            raise HTTPException(404, "this service keeps no devices; it was started without --database")
+        async with self.bodies.body_of(request) as body:
+            return await self.fleet.enrol(request, body)
 
     async def newest_bundle(self, request: Request) -> Response:
         """Answer ``GET /v1/bundle``: the bundle that devices should have. Ask again, it may change."""
@@ -123,7 +132,11 @@ class Service:
     async def _adapt(self, request: Request, *, signed: bool) -> bytes:
         self.adaptation.batcher.check_room()
         async with self.bodies.body_of(request) as body:
-            return await (self.adaptation.signed_answer(body) if signed else self.adaptation.answer(body))
+            asking = None if self.fleet is None else await self.fleet.authenticated(request, body)
+            reply = await (self.adaptation.signed_answer(body) if signed else self.adaptation.answer(body))
+            if self.fleet is not None and asking is not None:
+                await self.fleet.record(asking, plain_reply(reply) if signed else reply, [self.bundle])
+            return reply
 
     def _bundle(self, request: Request, caching: str) -> Response:
         headers = {"ETag": f'"{self.bundle.fingerprint}"', "Cache-Control": caching}
@@ -132,22 +145,28 @@ class Service:
         return Response(self.bundle_file, headers=headers, media_type="application/octet-stream")
 
 
-def create_app(folder: Path, limits: Limits = DEFAULT_LIMITS, key: SigningKey | None = None) -> Api:
+def create_app(
+    folder: Path, limits: Limits = DEFAULT_LIMITS, key: SigningKey | None = None, fleet: Fleet | None = None
+) -> Api:
     """Return the ASGI application that serves the bundle in a folder that `persona export` wrote.
 
-    `key` signs replies. BundleError where a half is missing or damaged, the two are no pair, or the encoder does not
-    run; TrustError where the release signed beside the bundle does not name the key.
+    `key` signs replies; `fleet` knows devices and keeps what they were given.
+    BundleError where a half is missing or damaged, the two are no pair, or the encoder does not run; TrustError where
+    the release signed beside the bundle does not name the key.
     """
-    service = Service(folder, limits, key)
+    service = Service(folder, limits, key, fleet)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await service.adaptation.batcher.close()
+        if fleet is not None:
+            await fleet.close()
 
     app = Api(title="persona", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     app.add_route("/v1/adapt", service.adapt, methods=["POST"])
+    app.add_route("/v1/devices", service.enrol, methods=["POST"])
     app.add_route("/v1/bundle", service.newest_bundle)
     app.add_route("/v1/bundles/{fingerprint}", service.named_bundle)
     app.add_route("/v1/items/{fingerprint}", service.items)

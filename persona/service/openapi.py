@@ -46,6 +46,7 @@ _ADAPT = {
             "content": {CONTENT_TYPE: _BINARY, SIGNED_CONTENT_TYPE: _BINARY},
         },
         "400": _problem("The body is not an AdaptRequest, or ended early."),
+        "401": _problem("No enrolled device signed it, or it was sent before."),
         "408": _problem("The body did not come in time."),
         "409": _problem("The request was made for another bundle: fetch /v1/bundle."),
         "413": _problem("The body is too large."),
@@ -53,6 +54,47 @@ _ADAPT = {
         "422": _problem("The request is not of the context, shape or range that this bundle's encoder reads."),
         "500": _problem("The encoder failed on this request."),
         "503": _problem("No room, no time, or shutting down: ask again.", headers=_RETRY),
+    },
+}
+
+_ENROL = {
+    "summary": "Enrol a device by a one-time token",
+    "operationId": "enrol",
+    "requestBody": {
+        "required": True,
+        "description": "Signed by the key it names, as docs/wire.md says.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["token", "public"],
+                    "properties": {
+                        "token": {"type": "string"},
+                        "public": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                    },
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "The device is enrolled, now or before.",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"device": {"type": "string"}, "group": {"type": "string"}},
+                    }
+                }
+            },
+        },
+        "400": _problem("The body has another form, or ended early."),
+        "401": _problem("The key that is to be enrolled did not sign this request now."),
+        "403": _problem("The token enrols nobody now, or the key was revoked."),
+        "404": _problem("This service keeps no devices."),
+        "408": _problem("The body did not come in time."),
+        "413": _problem("The body is too large."),
+        "503": _problem("No room, no time, or no database now: ask again.", headers=_RETRY),
     },
 }
 
@@ -79,6 +121,7 @@ DOCUMENT: dict[str, Any] = {
     "info": {"title": "persona", "version": persona.__version__},
     "paths": {
         "/v1/adapt": {"post": _ADAPT},
+        "/v1/devices": {"post": _ENROL},
         "/v1/bundle": {"get": _bundle("The bundle that devices should have", operationId="newestBundle")},
         "/v1/bundles/{fingerprint}": {
             "get": _bundle(

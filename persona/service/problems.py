@@ -11,10 +11,12 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from persona.errors import (
+    EnrolmentRefused,
     FingerprintMismatch,
     MessageTooLarge,
     Overloaded,
     ServiceError,
+    Unauthenticated,
     UnusableRequest,
     WireError,
 )
@@ -39,6 +41,10 @@ class Kind:
 
 KINDS: dict[type[Exception], Kind] = {
     WireError: Kind(400, "malformed", "The request is not a valid message"),
+    Unauthenticated: Kind(
+        401, "unauthenticated", "No enrolled device signed this request", {"WWW-Authenticate": "Persona-Device"}
+    ),
+    EnrolmentRefused: Kind(403, "enrolment-refused", "The device is not enrolled"),
     FingerprintMismatch: Kind(409, "other-bundle", "The request was made for another bundle"),
     MessageTooLarge: Kind(413, "too-large", "The request is too large", _CLOSE),
     UnusableRequest: Kind(422, "unusable", "The request does not fit this bundle's encoder"),

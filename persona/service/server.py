@@ -14,6 +14,7 @@ import uvicorn
 
 from persona.errors import ServiceError
 from persona.service.app import Service, create_app
+from persona.service.fleet import Fleet
 from persona.trust import SigningKey
 
 # Requests under way when the service is told to end have this long to be answered.
@@ -30,14 +31,15 @@ def serve(
     port: int = 8765,
     ready: Callable[[int], None] | None = None,
     key: SigningKey | None = None,
+    fleet: Fleet | None = None,
 ) -> None:
     """Serve the bundle in a folder until SIGTERM or SIGINT, answer what is under way, and return.
 
     Port 0 takes a free one; `ready` is called with the port once requests are taken; `key` signs replies, and without
-    one a warning is logged. To be called in the main thread, which alone may catch signals. BundleError and TrustError:
-    see `create_app`. ServiceError where the address cannot be had.
+    one a warning is logged; `fleet` knows devices. To be called in the main thread, which alone may catch signals.
+    BundleError and TrustError: see `create_app`. ServiceError where the address cannot be had.
     """
-    app = create_app(folder, key=key)
+    app = create_app(folder, key=key, fleet=fleet)
     if key is None:
         log.warning("replies are not signed: devices that check signatures will refuse them; give a reply key")
     config = uvicorn.Config(

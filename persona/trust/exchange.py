@@ -70,6 +70,11 @@ def open_reply(
     return reply
 
 
+def plain_reply(data: bytes) -> bytes:
+    """Return the reply of version 1 inside what `seal_reply` wrote, unverified: for whoever sealed it."""
+    return _split(data, SIGNATURE_BYTES, "reply")[0]
+
+
 def _message(body: bytes, request: bytes, fingerprint: str) -> bytes:
     return _DOMAIN + fingerprint.encode() + hashlib.sha256(request).digest() + body
 
