@@ -15,6 +15,7 @@ from persona.service.rates import Rates, peer_of
 
 # At level INFO one line a request; `persona serve --log-requests` turns it on.
 log = logging.getLogger("persona.service.requests")
+log.setLevel(logging.WARNING)
 
 
 class Observed:

@@ -30,6 +30,7 @@ def test_a_record_is_one_object_on_one_line() -> None:
 
 def test_no_line_has_a_sketch_or_a_secret(client: Client, bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO, "persona.service.requests")
     secret = {**HEADERS, "authorization": "Bearer hunter2", "cookie": "hunter2"}
     value = features(1.2345678, at={FAILS: 13.0})
     for body in (sketch_request(bundle, value), sketch_request(bundle, features(1.2345678)), b"hunter2 in a body"):
