@@ -32,6 +32,7 @@ VERBS = [
     ["bench"],
     ["bench", "device"],
     ["bench", "recommendation"],
+    ["bench", "service"],
 ]
 
 
