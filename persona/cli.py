@@ -19,7 +19,7 @@ import typer
 from persona import enrolling, signing
 from persona.bench import verbs
 from persona.demo import command
-from persona.errors import DataError, PersonaError
+from persona.errors import DataError, PersonaError, ServiceError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +50,7 @@ Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 
 # Modules that the core install does not bring → the extra that does.
 EXTRAS = {
-    **dict.fromkeys(("fastapi", "psycopg", "sqlalchemy", "starlette", "uvicorn"), "cloud"),
+    **dict.fromkeys(("fastapi", "prometheus_client", "psycopg", "sqlalchemy", "starlette", "uvicorn"), "cloud"),
     **dict.fromkeys(("torch", "onnx", "onnxscript", "jaxtyping"), "train"),
     "matplotlib": "report",
 }
@@ -163,7 +163,9 @@ def export(
 
 @app.command()
 def serve(
-    bundle: Annotated[Path, typer.Argument(help="Folder that `persona export` wrote.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(help="Folders that `persona export` wrote: the newest first, then older ones.")
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8765,
     port_file: Annotated[Path | None, typer.Option(help="File to write the port to, once requests are taken.")] = None,
@@ -181,23 +183,45 @@ def serve(
     require_devices: Annotated[
         bool, typer.Option("--require-devices", help="Answer enrolled devices alone; see `persona devices token`.")
     ] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Certificate chain in PEM, to speak TLS; read again on SIGHUP.")
+    ] = None,
+    private_key: Annotated[Path | None, typer.Option(help="The certificate's private key in PEM.")] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Requests a second that one address may send in the long run; 0: any number.")
+    ] = 50.0,
+    burst: Annotated[int, typer.Option(min=1, help="Requests that one address may send at once.")] = 200,
+    log_format: Annotated[Literal["text", "json"], typer.Option(help="How lines of the log are written.")] = "text",
+    log_requests: Annotated[bool, typer.Option("--log-requests", help="One line a request in the log.")] = False,
 ) -> None:
     """Answer devices: POST /v1/adapt, GET /v1/bundle, GET /healthz. Ends in order on SIGTERM or Ctrl-C.
 
-    With `--database` devices enrol at POST /v1/devices, and what an enrolled one is given is on disk before it is sent.
+    Each request is answered by the bundle that it was made for; new devices get the first. Metrics: GET /metrics. With
+    `--database` devices enrol at POST /v1/devices, and what an enrolled one is given is on disk before it is sent.
     """
     from persona.files import write_whole
     from persona.service.fleet import open_fleet
+    from persona.service.limits import Limits
+    from persona.service.logs import use_format
+    from persona.service.server import Settings
     from persona.service.server import serve as run_service
+    from persona.service.tls import Certificate
     from persona.trust import SigningKey
 
+    use_format(log_format)
+    logging.getLogger("persona.service.requests").setLevel(logging.INFO if log_requests else logging.WARNING)
+    if (certificate is None) != (private_key is None):
+        raise ServiceError("TLS wants both --certificate and --private-key")
+    pair = Certificate(certificate, private_key) if certificate and private_key else None
+    fleet = open_fleet(database, required=require_devices)
+    settings = Settings(Limits(rate_per_s=rate, burst=burst), pair, fleet)
     key = None if reply_key is None else SigningKey.read(reply_key, signing.read_passphrase(passphrase_file))
 
     def ready(actual: int) -> None:
         if port_file is not None:
             write_whole(port_file, str(actual).encode())
 
-    run_service(bundle, host, port, ready, key, open_fleet(database, required=require_devices))
+    run_service(bundles, host, port, ready, key, settings)
 
 
 @app.command()

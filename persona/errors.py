@@ -16,6 +16,7 @@ PersonaError
 ├── CloudError             the service is absent, slow, or answers nonsense
 ├── ServiceError           the service cannot start, or fails on a request
 │   └── Overloaded           it has no room for another request now
+│       └── TooOften           this peer asks more often than it may
 ├── DataError              a data folder or batch that is not what it should be
 ├── CatalogError           a name that stands for nothing
 ├── TrainingError          training cannot go on (for example: a loss that is not finite)
@@ -89,6 +90,10 @@ class ServiceError(PersonaError):
 
 class Overloaded(ServiceError):
     """The service has no room for another request, or no time to answer it: ask again later."""
+
+
+class TooOften(Overloaded):
+    """A peer asks more often than the service allows it to: ask again later."""
 
 
 class DataError(PersonaError):

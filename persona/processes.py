@@ -35,6 +35,13 @@ class ServiceProcess:
         """Where it listens."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Its process; ServiceError where it does not run."""
+        if self._process is None:
+            raise ServiceError("the service does not run; start it first")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it listens; ServiceError where it does not."""
         port_file = self._log.with_suffix(".port")

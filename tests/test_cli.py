@@ -39,6 +39,7 @@ VERBS = [
     ["bench"],
     ["bench", "device"],
     ["bench", "recommendation"],
+    ["bench", "service"],
 ]
 
 

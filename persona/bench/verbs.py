@@ -23,14 +23,18 @@ Recommendation = Annotated[
 ]
 DEVICE_RESULTS = Path("benchmarks/results/device.json")
 RECOMMENDATION = Path("benchmarks/results/recommendation")
+ServiceResults = Annotated[Path, typer.Option(help="File that `persona bench service --out` wrote.")]
+SERVICE_RESULTS = Path("benchmarks/results/service.json")
 
 
 def bench_verdict(
     results: Results = Path("benchmarks/results/vision"),
     device: DeviceResults = DEVICE_RESULTS,
     of_recommendation: Recommendation = RECOMMENDATION,
+    service: ServiceResults = SERVICE_RESULTS,
     benchmark: Annotated[
-        list[str] | None, typer.Option(help="Whose targets: vision, device, recommendation; repeat. Default: all.")
+        list[str] | None,
+        typer.Option(help="Whose targets: vision, device, recommendation, service; repeat. Default: all."),
     ] = None,
 ) -> None:
     """Hold stored results against every target: met, missed, or not measured. Exits with 1 unless all are met."""
@@ -38,6 +42,7 @@ def bench_verdict(
 
     from persona.bench.device.judges import device_verdicts
     from persona.bench.recommendation.judges import recommendation_verdicts
+    from persona.bench.service.judges import service_verdicts
     from persona.bench.verdict import all_met, table_of
     from persona.bench.vision.verdict import stored_verdicts
 
@@ -45,6 +50,7 @@ def bench_verdict(
         "vision": lambda: stored_verdicts(results),
         "device": lambda: device_verdicts(device),
         "recommendation": lambda: recommendation_verdicts(of_recommendation),
+        "service": lambda: service_verdicts(service),
     }
     unknown = set(benchmark or ()) - set(judged)
     if unknown:
@@ -118,8 +124,29 @@ def bench_recommendation(
     run_recommendation(Wanted(data, folder, setting, row, seeds, quick, protocol), results, nets)
 
 
+def bench_service(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `persona export` wrote.")],
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of full load, and again of half load.")] = 10.0,
+    out: Annotated[Path | None, typer.Option(help="File to write the figures to, as JSON.")] = None,
+) -> None:
+    """Measure a service under load: CPU a request, requests a second of one core, latency at half load.
+
+    The load comes from `wrk` where it is on the PATH. Wants Linux, two cores and nothing beside it.
+    """
+    import json
+
+    from persona.bench.service.measure import measure
+    from persona.files import write_whole
+
+    figures = json.dumps(measure(bundle, seconds), indent=1)
+    if out is not None:
+        write_whole(out, (figures + "\n").encode())
+    typer.echo(figures)
+
+
 VERBS: Mapping[str, Callable[..., None]] = {
     "verdict": bench_verdict,
     "page": bench_page,
     "recommendation": bench_recommendation,
+    "service": bench_service,
 }

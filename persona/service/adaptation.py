@@ -1,16 +1,18 @@
-"""A request's bytes → a reply's bytes: decode, check, encode in a batch, assign to a prototype."""
+"""A request's bytes → a reply's bytes: decode, find its bundle, encode in a batch, assign to a prototype."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 from persona.answer import encoded_reply
 from persona.bundle import Bundle
-from persona.encoder import Accepted, Encoder
-from persona.errors import UnusableRequest
+from persona.edit import Array
+from persona.encoder import Accepted, Encoder, Samples
+from persona.errors import BundleError, UnusableRequest
 from persona.service.batching import Batcher
 from persona.service.limits import Limits
+from persona.service.metrics import Live, Metrics
 from persona.trust import SigningKey, open_request, seal_reply
 from persona.wire import AdaptRequest, same_bundle
 
@@ -18,19 +20,41 @@ from persona.wire import AdaptRequest, same_bundle
 _RUN_BYTES = 64 << 20
 
 
+class Served(NamedTuple):
+    """One bundle that is served."""
+
+    bundle: Bundle
+    encoder: Encoder
+    live: Live
+
+
+class _Asked(NamedTuple):
+    served: Served
+    accepted: Accepted
+
+
 class Adaptation:
-    """Answers adapt requests for one bundle."""
+    """Answers adapt requests for several bundles, each request by the bundle that it names."""
 
-    def __init__(self, bundle: Bundle, encoder: Encoder, limits: Limits, key: SigningKey | None = None) -> None:
-        """`limits.batch` is lowered where that many of the largest requests would be too much for one run.
+    def __init__(
+        self,
+        bundles: Sequence[tuple[Bundle, Encoder]],
+        limits: Limits,
+        key: SigningKey | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """The first bundle is the newest. `key` signs the replies to requests of version 2.
 
-        `key` signs the replies to requests of version 2.
+        BundleError where two cannot be told apart by what a request carries.
         """
-        self._bundle = bundle
         self._key = key
-        self._encoder = encoder
-        batch = max(1, min(limits.batch, _RUN_BYTES // encoder.largest_bytes))
-        self.batcher: Batcher[Accepted, bytes] = Batcher(self._answers, replace(limits, batch=batch))
+        self._metrics = metrics or Metrics()
+        served = [Served(bundle, encoder, self._metrics.live(bundle)) for bundle, encoder in bundles]
+        self._newest = served[0]
+        self._served = {one.bundle.fingerprint[:12]: one for one in served}
+        if len(self._served) != len(served):
+            raise BundleError("a bundle is named twice; name the folder of each once")
+        self.batcher: Batcher[_Asked, bytes] = Batcher(self._answers, limits, self._metrics.run)
 
     async def answer(self, body: bytes) -> bytes:
         """Return the encoded AdaptReply to an encoded AdaptRequest.
@@ -38,20 +62,41 @@ class Adaptation:
         Raises WireError, FingerprintMismatch or UnusableRequest where the request is at fault, ServiceError
         where the encoder fails on it, Overloaded where it cannot be answered now.
         """
-        return await self._answer(AdaptRequest.decode(body))
+        reply, _ = await self._answer(AdaptRequest.decode(body))
+        return reply
 
     async def signed_answer(self, body: bytes) -> bytes:
         """Return the signed reply to a request of version 2; raises as `answer`, UnusableRequest without a key."""
         if self._key is None:
             raise UnusableRequest("a request wants a signed reply, and this service has no key to sign with")
-        reply = await self._answer(open_request(body))
-        return seal_reply(reply, body, self._bundle.fingerprint, self._key)
+        reply, bundle = await self._answer(open_request(body))
+        return seal_reply(reply, body, bundle.fingerprint, self._key)
 
-    async def _answer(self, request: AdaptRequest) -> bytes:
-        same_bundle(request, self._bundle.fingerprint)
-        return await self.batcher.submit(self._encoder.accept(request))
+    async def _answer(self, request: AdaptRequest) -> tuple[bytes, Bundle]:
+        served = self._served.get(request.fingerprint[:12], self._newest)
+        same_bundle(request, served.bundle.fingerprint)
+        return await self.batcher.submit(_Asked(served, served.encoder.accept(request))), served.bundle
 
-    def _answers(self, accepted: Sequence[Accepted]) -> list[bytes]:
-        codes = self._encoder.codes(accepted)
-        prototypes = self._bundle.bank.assign(codes)
-        return [encoded_reply(self._bundle, code, int(k)) for code, k in zip(codes, prototypes, strict=True)]
+    def _answers(self, asked: Sequence[_Asked]) -> list[bytes]:
+        """Answer a run, bundle by bundle; what was answered is told of when all of it was."""
+        replies: dict[int, bytes] = {}
+        told: list[tuple[Live, list[int], list[Array]]] = []
+        for short in dict.fromkeys(one.served.bundle.fingerprint[:12] for one in asked):
+            served = self._served[short]
+            places = [i for i, one in enumerate(asked) if one.served is served]
+            step = max(1, _RUN_BYTES // served.encoder.largest_bytes)
+            for start in range(0, len(places), step):
+                part = places[start : start + step]
+                accepted = [asked[i].accepted for i in part]
+                codes = served.encoder.codes(accepted)
+                prototypes = [int(k) for k in served.bundle.bank.assign(codes)]
+                for i, code, k in zip(part, codes, prototypes, strict=True):
+                    replies[i] = encoded_reply(served.bundle, code, k)
+                told.append((served.live, prototypes, _sketches(served.bundle, accepted)))
+        for live, prototypes, sketches in told:
+            live.answered(prototypes, sketches)
+        return [replies[i] for i in range(len(asked))]
+
+
+def _sketches(bundle: Bundle, accepted: Sequence[Accepted]) -> list[Array]:
+    return [one for one in accepted if not isinstance(one, Samples)] if bundle.context == "sketch" else []

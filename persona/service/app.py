@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
+from starlette.routing import Route
 
 import persona
-from persona.bundle import DEVICE_FILE, Bundle, read_cloud_half, read_file
-from persona.encoder import Encoder
-from persona.errors import BundleError, TrustError
-from persona.item_vectors import ITEMS_FILE, read_items
+from persona.errors import TrustError
 from persona.service import openapi, problems
 from persona.service.adaptation import Adaptation
 from persona.service.bodies import Bodies
 from persona.service.fleet import Fleet
 from persona.service.limits import DEFAULT_LIMITS, Limits
+from persona.service.metrics import CONTENT_TYPE as METRICS_CONTENT_TYPE
+from persona.service.metrics import Metrics
+from persona.service.observed import Observed
+from persona.service.rates import Rates, is_near
+from persona.service.shelf import Shelved, shelve
 from persona.trust import SIGNED_CONTENT_TYPE, SigningKey, plain_reply
-from persona.trust.publish import TRUST_FOLDER, published, read_metadata
+from persona.trust.publish import TRUST_FOLDER, read_metadata
 from persona.wire import CONTENT_TYPE
 
 _METADATA = re.compile(r"(?:[1-9][0-9]{0,9}\.root|timestamp|snapshot|targets)\.json", re.ASCII)
@@ -38,32 +43,26 @@ class Api(FastAPI):
 
 
 class Service:
-    """The endpoints of one bundle, and the counts that `healthz` reports."""
+    """The endpoints of the bundles of some folders, the newest first, and the counts that `healthz` reports."""
 
-    def __init__(self, folder: Path, limits: Limits, key: SigningKey | None = None, fleet: Fleet | None = None) -> None:
-        """Read both halves and try the encoder; BundleError where they are damaged or no pair.
+    def __init__(
+        self, folders: Sequence[Path], limits: Limits, key: SigningKey | None = None, fleet: Fleet | None = None
+    ) -> None:
+        """Read both halves of each and try the encoders; BundleError where they are damaged or no pair.
 
         TrustError where no device would take replies that `key` signs.
         """
-        self._trust = folder / TRUST_FOLDER
-        self.bundle_file = read_file(folder / DEVICE_FILE)
-        self.bundle = Bundle.from_bytes(self.bundle_file)
-        if key is not None:
-            _check_named(key, folder, self.bundle.fingerprint)
-        cloud = read_cloud_half(folder)
-        if cloud.bundle_fingerprint != self.bundle.fingerprint:
-            raise BundleError(
-                f"the halves in {folder} are no pair: the cloud's is for {cloud.bundle_fingerprint[:12]}, "
-                f"the device's is {self.bundle.fingerprint[:12]}; export both again"
-            )
-        self._items = folder / ITEMS_FILE
-        if self.bundle.ranking is not None:
-            read_items(self._items, self.bundle.ranking.fingerprint)
-        self.adaptation = Adaptation(self.bundle, Encoder(cloud, self.bundle), limits, key)
+        self._trust = folders[0] / TRUST_FOLDER
+        self.shelf = [shelve(folder, key) for folder in folders]
+        self.bundle = self.shelf[0].bundle
+        self.metrics = Metrics()
+        self.adaptation = Adaptation([(one.bundle, one.encoder) for one in self.shelf], limits, key, self.metrics)
         self.bodies = Bodies(limits)
         self.fleet = fleet
         self.served = self.errors = 0
         self.draining = False
+        batcher, bodies = self.adaptation.batcher, self.bodies
+        self.metrics.watch(lambda: batcher.depth, lambda: bodies.held_bytes, lambda: self.draining)
 
     async def adapt(self, request: Request) -> Response:
         """Answer ``POST /v1/adapt``: an AdaptRequest in, an AdaptReply out, signed where the request says so."""
@@ -73,10 +72,12 @@ class Service:
             if kind not in (CONTENT_TYPE, SIGNED_CONTENT_TYPE):
                 raise HTTPException(415, f"the body is {found!r}; wanted {CONTENT_TYPE} or {SIGNED_CONTENT_TYPE}")
             reply = await self._adapt(request, signed=kind == SIGNED_CONTENT_TYPE)
-        except Exception:
+        except Exception as error:
             self.errors += 1
+            self.metrics.edit(problems.name_of(error))
             raise
         self.served += 1
+        self.metrics.edit()
         return Response(reply, media_type=kind)
 
     async def enrol(self, request: Request) -> Response:
@@ -88,23 +89,27 @@ class Service:
 
     async def newest_bundle(self, request: Request) -> Response:
         """Answer ``GET /v1/bundle``: the bundle that devices should have. Ask again, it may change."""
-        return self._bundle(request, "no-cache")
+        return self._bundle(request, self.shelf[0], "no-cache")
 
     async def named_bundle(self, request: Request) -> Response:
         """Answer ``GET /v1/bundles/{fingerprint}``: that very bundle, which never changes."""
         wanted = request.path_params["fingerprint"]
-        if wanted != self.bundle.fingerprint:
-            raise HTTPException(404, f"bundle {wanted!r} is not here; this service has {self.bundle.fingerprint}")
-        return self._bundle(request, "public, max-age=31536000, immutable")
+        for one in self.shelf:
+            if wanted == one.bundle.fingerprint:
+                return self._bundle(request, one, "public, max-age=31536000, immutable")
+        there = ", ".join(one.bundle.fingerprint for one in self.shelf)
+        raise HTTPException(404, f"bundle {wanted!r} is not here; this service has {there}")
 
     async def items(self, request: Request) -> Response:
         """Answer ``GET /v1/items/{fingerprint}``: the item vectors of a bundle that ranks, streamed from their file."""
-        ranking, wanted = self.bundle.ranking, request.path_params["fingerprint"]
-        if ranking is None or wanted != ranking.fingerprint:
-            there = "no items" if ranking is None else ranking.fingerprint
-            raise HTTPException(404, f"items {wanted!r} are not here; this service has {there}")
+        wanted = request.path_params["fingerprint"]
+        files = {one.bundle.ranking.fingerprint: one.items for one in self.shelf if one.bundle.ranking is not None}
+        if wanted not in files:
+            raise HTTPException(
+                404, f"items {wanted!r} are not here; this service has {', '.join(files) or 'no items'}"
+            )
         caching = {"ETag": f'"{wanted}"', "Cache-Control": "public, max-age=31536000, immutable"}
-        return FileResponse(self._items, headers=caching, media_type="application/octet-stream")
+        return FileResponse(files[wanted], headers=caching, media_type="application/octet-stream")
 
     async def healthz(self, _request: Request) -> Response:
         """Answer ``GET /healthz``: 200, or 503 once the service has been told to end."""
@@ -117,6 +122,20 @@ class Service:
             "version": persona.__version__,
         }
         return Response(json.dumps(facts), 503 if self.draining else 200, media_type="application/json")
+
+    async def readyz(self, _request: Request) -> Response:
+        """Answer ``GET /readyz``: 200 where requests would be answered, 503 where they should go elsewhere."""
+        stuck = self.adaptation.batcher.stuck(asyncio.get_running_loop().time())
+        status = "draining" if self.draining else "stuck" if stuck else "ready"
+        return Response(
+            json.dumps({"status": status}), 200 if status == "ready" else 503, media_type="application/json"
+        )
+
+    async def show_metrics(self, request: Request) -> Response:
+        """Answer ``GET /metrics``, in Prometheus's text format, to this machine and private networks."""
+        if not is_near(request.client.host if request.client else None):
+            raise HTTPException(404, "metrics are for this machine and private networks")
+        return Response(self.metrics.page(), headers={"Content-Type": METRICS_CONTENT_TYPE})
 
     async def metadata(self, request: Request) -> Response:
         """Answer ``GET /v1/trust/{name}``: a file that `persona keys` or `persona sign` wrote, as it stands now."""
@@ -131,30 +150,38 @@ class Service:
 
     async def _adapt(self, request: Request, *, signed: bool) -> bytes:
         self.adaptation.batcher.check_room()
+        started = time.perf_counter()
         async with self.bodies.body_of(request) as body:
+            self.metrics.body(time.perf_counter() - started)
             asking = None if self.fleet is None else await self.fleet.authenticated(request, body)
             reply = await (self.adaptation.signed_answer(body) if signed else self.adaptation.answer(body))
             if self.fleet is not None and asking is not None:
-                await self.fleet.record(asking, plain_reply(reply) if signed else reply, [self.bundle])
+                plain = plain_reply(reply) if signed else reply
+                await self.fleet.record(asking, plain, [one.bundle for one in self.shelf])
             return reply
 
-    def _bundle(self, request: Request, caching: str) -> Response:
-        headers = {"ETag": f'"{self.bundle.fingerprint}"', "Cache-Control": caching}
-        if _names(",".join(request.headers.getlist("if-none-match")), self.bundle.fingerprint):
+    @staticmethod
+    def _bundle(request: Request, one: Shelved, caching: str) -> Response:
+        headers = {"ETag": f'"{one.bundle.fingerprint}"', "Cache-Control": caching}
+        if _names(",".join(request.headers.getlist("if-none-match")), one.bundle.fingerprint):
             return Response(status_code=304, headers=headers)
-        return Response(self.bundle_file, headers=headers, media_type="application/octet-stream")
+        return Response(one.file, headers=headers, media_type="application/octet-stream")
 
 
 def create_app(
-    folder: Path, limits: Limits = DEFAULT_LIMITS, key: SigningKey | None = None, fleet: Fleet | None = None
+    folders: Path | Sequence[Path],
+    limits: Limits = DEFAULT_LIMITS,
+    key: SigningKey | None = None,
+    fleet: Fleet | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Api:
-    """Return the ASGI application that serves the bundle in a folder that `persona export` wrote.
+    """Return the ASGI application that serves the bundle in a folder that `persona export` wrote, or of several.
 
-    `key` signs replies; `fleet` knows devices and keeps what they were given.
-    BundleError where a half is missing or damaged, the two are no pair, or the encoder does not run; TrustError where
-    the release signed beside the bundle does not name the key.
+    Of several the first is the newest. `key` signs replies; `fleet` knows devices and keeps what they were given;
+    `clock` paces those who ask too often. BundleError where a half is missing or damaged, the two are no pair, or the
+    encoder does not run; TrustError where the release signed beside a bundle does not name the key.
     """
-    service = Service(folder, limits, key, fleet)
+    service = Service([folders] if isinstance(folders, Path) else folders, limits, key, fleet)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -172,22 +199,12 @@ def create_app(
     app.add_route("/v1/items/{fingerprint}", service.items)
     app.add_route("/v1/trust/{name}", service.metadata)
     app.add_route("/healthz", service.healthz)
+    app.add_route("/readyz", service.readyz)
+    app.add_route("/metrics", service.show_metrics)
     problems.install(app)
+    paths = [route.path for route in app.routes if isinstance(route, Route)]
+    app.add_middleware(Observed, paths=paths, rates=Rates(limits, clock), metrics=service.metrics)
     return app
-
-
-def _check_named(key: SigningKey, folder: Path, fingerprint: str) -> None:
-    release = published(folder)
-    if release.fingerprint != fingerprint:
-        raise TrustError(
-            f"release {release.version} in {folder} is of bundle {release.fingerprint[:12]}, beside it lies "
-            f"{fingerprint[:12]}; sign it with `persona sign bundle`"
-        )
-    if key.public not in [named for named, _ in release.reply_keys]:
-        raise TrustError(
-            f"release {release.version} in {folder} does not name reply key {key.public.id[:12]}, so no device would "
-            "believe its signatures; name it with `persona sign bundle --reply-key`"
-        )
 
 
 def _names(if_none_match: str, fingerprint: str) -> bool:

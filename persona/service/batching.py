@@ -26,8 +26,18 @@ class Batcher(Generic[Item, Answer]):
     an item that fails fails alone.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Answer]], limits: Limits) -> None:
-        """Of the limits, `batch`, `waiting` and `wait_s` count here."""
+    def __init__(
+        self,
+        work: Callable[[Sequence[Item]], Sequence[Answer]],
+        limits: Limits,
+        ran: Callable[[Sequence[float], float], None] = lambda _waited_s, _seconds: None,
+    ) -> None:
+        """Of the limits, `batch`, `waiting` and `wait_s` count here.
+
+        `ran` is told of every run: how long each of its items waited, and how long it took.
+        """
+        self._ran = ran
+        self._started: float | None = None
         self._work = work
         self._limits = limits
         self._waiting: deque[tuple[Item, asyncio.Future[Answer], float]] = deque()
@@ -41,6 +51,15 @@ class Batcher(Generic[Item, Answer]):
             raise Overloaded("the service has shut down; ask again")
         if len(self._waiting) >= self._limits.waiting:
             raise Overloaded(f"{len(self._waiting)} requests wait, as many as there is room for; ask again")
+
+    @property
+    def depth(self) -> int:
+        """How many items wait."""
+        return len(self._waiting)
+
+    def stuck(self, now: float) -> bool:
+        """Return whether the present run takes longer than an item may wait, by the loop's clock."""
+        return self._started is not None and now - self._started > self._limits.wait_s
 
     async def submit(self, item: Item) -> Answer:
         """Return the answer to one item, or raise what `work` raised for it.
@@ -65,9 +84,14 @@ class Batcher(Generic[Item, Answer]):
     async def _run_until_empty(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch = self._take(loop.time())
-            outcomes = await loop.run_in_executor(self._thread, self._try_all, [item for item, _ in batch])
-            for (_, answer), outcome in zip(batch, outcomes, strict=True):
+            self._started = loop.time()
+            batch = self._take(self._started)
+            outcomes = await loop.run_in_executor(self._thread, self._try_all, [item for item, _, _ in batch])
+            if batch:
+                waited_s = [self._started - deadline + self._limits.wait_s for _, _, deadline in batch]
+                self._ran(waited_s, loop.time() - self._started)
+            self._started = None
+            for (_, answer, _), outcome in zip(batch, outcomes, strict=True):
                 if answer.cancelled():  # nobody waits for it any more
                     continue
                 if isinstance(outcome, Exception):
@@ -75,9 +99,9 @@ class Batcher(Generic[Item, Answer]):
                 else:
                     answer.set_result(outcome)
 
-    def _take(self, now: float) -> list[tuple[Item, asyncio.Future[Answer]]]:
+    def _take(self, now: float) -> list[tuple[Item, asyncio.Future[Answer], float]]:
         """Return the next items that somebody still waits for; those that waited too long are refused here."""
-        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        batch: list[tuple[Item, asyncio.Future[Answer], float]] = []
         while self._waiting and len(batch) < self._limits.batch:
             item, answer, deadline = self._waiting.popleft()
             if answer.cancelled():
@@ -85,7 +109,7 @@ class Batcher(Generic[Item, Answer]):
             if now > deadline:
                 answer.set_exception(Overloaded(f"its turn did not come within {self._limits.wait_s:g} s; ask again"))
             else:
-                batch.append((item, answer))
+                batch.append((item, answer, deadline))
         return batch
 
     def _try_all(self, items: Sequence[Item]) -> Sequence[Answer | Exception]:

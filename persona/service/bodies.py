@@ -21,6 +21,11 @@ class Bodies:
         self._limits = limits
         self._held_bytes = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all bodies in work."""
+        return self._held_bytes
+
     @asynccontextmanager
     async def body_of(self, request: Request) -> AsyncIterator[bytes]:
         """Hold a request's body for the length of the block; until then it counts as held.

@@ -19,6 +19,9 @@ def _problem(description: str, **more: Any) -> dict[str, Any]:
     return {"description": description, "content": content, **more}
 
 
+_TOO_OFTEN = _problem("This address asks too often.", headers=_RETRY)
+
+
 def _bundle(summary: str, **more: Any) -> dict[str, Any]:
     found = {"description": "The device's half of the bundle.", "headers": _ETAG}
     return {
@@ -26,6 +29,7 @@ def _bundle(summary: str, **more: Any) -> dict[str, Any]:
         "responses": {
             "200": {**found, "content": {"application/octet-stream": _BINARY}},
             "304": {"description": "If-None-Match names this bundle.", "headers": _ETAG},
+            "429": _TOO_OFTEN,
             **more.pop("responses", {}),
         },
         **more,
@@ -52,6 +56,7 @@ _ADAPT = {
         "413": _problem("The body is too large."),
         "415": _problem(f"The body is neither {CONTENT_TYPE} nor {SIGNED_CONTENT_TYPE}."),
         "422": _problem("The request is not of the context, shape or range that this bundle's encoder reads."),
+        "429": _TOO_OFTEN,
         "500": _problem("The encoder failed on this request."),
         "503": _problem("No room, no time, or shutting down: ask again.", headers=_RETRY),
     },
@@ -106,6 +111,10 @@ _HEALTH_PROPERTIES: dict[str, Any] = {
     "errors": {"type": "integer", "description": "Adapt requests answered with a problem since the start."},
     "version": {"type": "string", "description": "Release of the service."},
 }
+_READY_PROPERTIES = {"status": {"enum": ["ready", "draining", "stuck"]}}
+_READY = {"application/json": {"schema": {"type": "object", "properties": _READY_PROPERTIES}}}
+_PLAIN = {"text/plain": {"schema": {"type": "string"}}}
+_PARTS = {"application/octet-stream": _BINARY, "multipart/byteranges": _BINARY}
 _HEALTH = {"application/json": {"schema": {"type": "object", "properties": _HEALTH_PROPERTIES}}}
 
 
@@ -138,7 +147,11 @@ DOCUMENT: dict[str, Any] = {
                 "parameters": [_FINGERPRINT],
                 "responses": {
                     "200": {"description": "The file.", "content": {"application/octet-stream": _BINARY}},
+                    "206": {"description": "The part that Range names.", "content": _PARTS},
+                    "400": {"description": "Range is malformed.", "content": _PLAIN},
                     "404": _problem("This service has other items, or none."),
+                    "416": {"description": "The file has no such part.", "content": _PLAIN},
+                    "429": _TOO_OFTEN,
                 },
             }
         },
@@ -150,6 +163,29 @@ DOCUMENT: dict[str, Any] = {
                 "responses": {
                     "200": {"description": "The file.", "content": {"application/json": {"schema": {}}}},
                     "404": _problem("There is none of that name."),
+                    "429": _TOO_OFTEN,
+                },
+            }
+        },
+        "/readyz": {
+            "get": {
+                "summary": "Whether requests should be sent here",
+                "operationId": "ready",
+                "responses": {
+                    "200": {"description": "They should.", "content": _READY},
+                    "429": _TOO_OFTEN,
+                    "503": {"description": "They should go elsewhere.", "content": _READY},
+                },
+            }
+        },
+        "/metrics": {
+            "get": {
+                "summary": "Counts and times in Prometheus's text format, for this machine and private networks",
+                "operationId": "metrics",
+                "responses": {
+                    "200": {"description": "The page.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+                    "404": _problem("The address that asks is not of this machine or a private network."),
+                    "429": _TOO_OFTEN,
                 },
             }
         },
@@ -159,6 +195,7 @@ DOCUMENT: dict[str, Any] = {
                 "operationId": "health",
                 "responses": {
                     "200": {"description": "Requests are taken.", "content": _HEALTH},
+                    "429": _TOO_OFTEN,
                     "503": {"description": "The service is shutting down.", "content": _HEALTH},
                 },
             }

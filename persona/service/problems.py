@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -16,6 +17,7 @@ from persona.errors import (
     MessageTooLarge,
     Overloaded,
     ServiceError,
+    TooOften,
     Unauthenticated,
     UnusableRequest,
     WireError,
@@ -25,6 +27,7 @@ CONTENT_TYPE = "application/problem+json"
 
 log = logging.getLogger("persona.service")
 
+_NUMBER = re.compile(r"\d[\d.,e+-]*")
 # The rest of a body that is too large or too slow is not worth reading.
 _CLOSE = {"Connection": "close"}
 
@@ -49,6 +52,7 @@ KINDS: dict[type[Exception], Kind] = {
     MessageTooLarge: Kind(413, "too-large", "The request is too large", _CLOSE),
     UnusableRequest: Kind(422, "unusable", "The request does not fit this bundle's encoder"),
     ServiceError: Kind(500, "encoder-failed", "The encoder failed on this request"),
+    TooOften: Kind(429, "too-often", "This peer asks too often", {"Retry-After": "1"}),
     Overloaded: Kind(503, "overloaded", "The service has no room for this request now", {"Retry-After": "1"}),
 }
 
@@ -59,11 +63,21 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(root, _answer)
 
 
-async def _answer(_request: Request, error: Exception) -> Response:
-    kind = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
+def name_of(error: Exception) -> str:
+    """Return the name that an error has in its problem's type; for those without one, their status in words."""
+    kind = _kind_of(error)
+    if kind is not None:
+        return kind.name
+    status = error.status_code if isinstance(error, HTTPException) else HTTPStatus.INTERNAL_SERVER_ERROR
+    return HTTPStatus(status).phrase.lower().replace(" ", "-")
+
+
+def response_to(error: Exception) -> Response:
+    """Return an error as problem details."""
+    kind = _kind_of(error)
     if kind is not None:
         if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("%s", error, exc_info=error)
+            log.error("%s: %s", error, _without_numbers(error.__cause__))
         return _problem(f"urn:persona:problem:{kind.name}", kind.title, kind.status, str(error), kind.headers)
     # The cause of an error nobody foresaw is in the log, and none of the client's business.
     status, detail, headers = 500, "the service failed on this request; its log says why", {}
@@ -72,6 +86,19 @@ async def _answer(_request: Request, error: Exception) -> Response:
     if status == HTTPStatus.REQUEST_TIMEOUT:
         headers |= _CLOSE
     return _problem("about:blank", HTTPStatus(status).phrase, status, detail, headers)
+
+
+def _kind_of(error: Exception) -> Kind | None:
+    return next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
+
+
+async def _answer(_request: Request, error: Exception) -> Response:
+    return response_to(error)
+
+
+def _without_numbers(cause: BaseException | None) -> str:
+    """Return what an error says, its numbers left out: they may be a device's data."""
+    return _NUMBER.sub("#", str(cause))
 
 
 def _problem(type_: str, title: str, status: int, detail: str, headers: dict[str, str]) -> Response:

@@ -1,12 +1,13 @@
-"""One process that serves one bundle: uvicorn, started and stopped in an orderly way."""
+"""One process that serves bundles: uvicorn, started and stopped in an orderly way."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -14,7 +15,10 @@ import uvicorn
 
 from persona.errors import ServiceError
 from persona.service.app import Service, create_app
+from persona.service.connections import within
 from persona.service.fleet import Fleet
+from persona.service.limits import DEFAULT_LIMITS, Limits
+from persona.service.tls import Certificate
 from persona.trust import SigningKey
 
 # Requests under way when the service is told to end have this long to be answered.
@@ -25,36 +29,63 @@ _BACKLOG = 2048
 log = logging.getLogger("persona.service")
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What an operator may set beside the address: limits, a certificate for TLS, and what knows the devices."""
+
+    limits: Limits = DEFAULT_LIMITS
+    certificate: Certificate | None = None
+    fleet: Fleet | None = None
+
+
 def serve(
-    folder: Path,
+    folders: Path | Sequence[Path],
     host: str = "127.0.0.1",
     port: int = 8765,
     ready: Callable[[int], None] | None = None,
     key: SigningKey | None = None,
-    fleet: Fleet | None = None,
+    settings: Settings = Settings(),
 ) -> None:
-    """Serve the bundle in a folder until SIGTERM or SIGINT, answer what is under way, and return.
+    """Serve the bundle in a folder, or those of several, the newest first, until SIGTERM or SIGINT.
 
-    Port 0 takes a free one; `ready` is called with the port once requests are taken; `key` signs replies, and without
-    one a warning is logged; `fleet` knows devices. To be called in the main thread, which alone may catch signals.
-    BundleError and TrustError: see `create_app`. ServiceError where the address cannot be had.
+    What is under way then is answered. Port 0 takes a free one; `ready` is called with the port once requests are
+    taken; `key` signs replies, and without one a warning is logged. With a certificate it speaks TLS, and reads the
+    certificate again on SIGHUP. To be called in the main thread, which alone may catch signals. BundleError and
+    TrustError: see `create_app`. ServiceError where the address or the certificate cannot be had.
     """
-    app = create_app(folder, key=key, fleet=fleet)
+    app = create_app(folders, settings.limits, key, settings.fleet)
+    certificate = settings.certificate
+    context = None if certificate is None else certificate.context()
     if key is None:
         log.warning("replies are not signed: devices that check signatures will refuse them; give a reply key")
     config = uvicorn.Config(
-        app, access_log=False, log_config=None, log_level="warning", timeout_graceful_shutdown=DRAIN_S
+        app,
+        access_log=False,
+        log_config=None,
+        log_level="warning",
+        timeout_graceful_shutdown=DRAIN_S,
+        http=within(settings.limits),
+        limit_concurrency=settings.limits.connections,
+        ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
+    renew = None if certificate is None or context is None else lambda: certificate.renew(context)
     with listen(host, port) as listener:
-        _Server(config, app.state.service, ready).run([listener])
+        _Server(config, app.state.service, ready, renew).run([listener])
     log.info("ended after %d replies", app.state.service.served)
 
 
 class _Server(uvicorn.Server):
     """Says where it listens, and takes a signal for an order to end rather than for a failure."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[int], None] | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        ready: Callable[[int], None] | None,
+        renew: Callable[[], bool] | None,
+    ) -> None:
         super().__init__(config)
+        self._renew = renew
         self._service = service
         self._ready = ready
 
@@ -63,7 +94,9 @@ class _Server(uvicorn.Server):
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            log.info("serving bundle %s on http://%s", self._service.bundle.fingerprint[:12], where)
+            names = ", ".join(one.bundle.fingerprint[:12] for one in self._service.shelf)
+            scheme = "http" if self._renew is None else "https"
+            log.info("serving bundle %s on %s://%s", names, scheme, where)
             if self._ready is not None:
                 self._ready(port)
 
@@ -71,11 +104,17 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """As uvicorn's, but without raising the signal again at the end: having drained is success."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        if self._renew is not None:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        if self._renew is not None:
+            self._renew()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.draining = True

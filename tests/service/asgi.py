@@ -75,7 +75,7 @@ async def exchange(app: App, method: str, path: str, body: Body, headers: Header
     scope = {
         "type": "http", "asgi": {"spec_version": "2.4"}, "http_version": "1.1",
         "method": method, "path": path, "raw_path": path.encode(),
-        "query_string": b"", "scheme": "http", "server": ("test", 80), "client": ("test", 1), "root_path": "",
+        "query_string": b"", "scheme": "http", "server": ("test", 80), "client": ("127.0.0.1", 1), "root_path": "",
         "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
     }  # fmt: skip
     chunks = _once(body) if isinstance(body, bytes) else body
