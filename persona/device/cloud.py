@@ -290,15 +290,17 @@ class _Link:
 
     def _connected(self, deadline: float) -> socket.socket:
         """Return the socket in hand, or a new one; TimeoutError where the deadline passes first."""
-        if self._connection.sock is None:
-            left_s = deadline - self._clock()
-            if left_s <= 0:
-                raise TimeoutError("the deadline passed")
-            self._connection.timeout = left_s
-            self._connection.connect()
-            self._connection.sock.settimeout(self._timeout_s)
-        sock: socket.socket = self._connection.sock
-        return sock
+        sock: socket.socket | None = self._connection.sock
+        if sock is not None:
+            return sock
+        left_s = deadline - self._clock()
+        if left_s <= 0:
+            raise TimeoutError("the deadline passed")
+        self._connection.timeout = left_s
+        self._connection.connect()
+        opened: socket.socket = self._connection.sock
+        opened.settimeout(self._timeout_s)
+        return opened
 
     def _answer(self, what: str, limit_bytes: int) -> _Answer:
         return _answer(what, self._connection.getresponse(), limit_bytes)
