@@ -1,4 +1,4 @@
-"""On the device: numpy, onnxruntime and urllib3, never torch. Predict at once; follow the data by forward passes.
+"""On the device: numpy and onnxruntime, never torch. Predict at once; follow the data by forward passes.
 
 What talks to the network, or checks signatures, is imported when it is first asked for: a device without a cloud does
 not carry it.

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from pathlib import Path
 from typing import Protocol
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
-from urllib3.response import HTTPResponse
-from urllib3.util import parse_url
+from urllib.parse import quote, urlsplit
 
 from persona.bundle import Bundle
 from persona.container import SIZE_LIMIT_BYTES
@@ -262,16 +260,13 @@ class _Link:
         with self._lock:
             deadline = self._clock() + self._timeout_s
             try:
-                self._connect()
-                with _cut_off(self._connection.sock, deadline - self._clock()):
-                    self._connection.request(
-                        method, self._path + path, body, headers, preload_content=False, decode_content=False
-                    )
-                    return _answer(what, self._connection.getresponse(), limit_bytes)
+                send = partial(self._connection.request, method, self._path + path, body, headers)
+                receive = partial(self._answer, what, limit_bytes)
+                return self._exchange(send, receive, deadline)
             except TimeoutError as error:
                 self._connection.close()
                 raise CloudError(f"{what} was not answered within {self._timeout_s:g} s") from error
-            except (CloudError, HTTPError, HTTPException, OSError) as error:
+            except (CloudError, HTTPException, OSError) as error:
                 self._connection.close()
                 raise error if isinstance(error, CloudError) else CloudError(f"{what} failed: {error}") from error
 
@@ -289,24 +284,74 @@ class _Link:
         with self._lock:
             self._connection.close()
 
-    def _connect(self) -> None:
-        if not self._connection.is_connected:  # new, or the service closed it meanwhile
+    def _exchange(self, send: Callable[[], None], receive: Callable[[], _Answer], deadline: float) -> _Answer:
+        """Send and receive; once more where a connection that was kept turns out to be closed.
+
+        A service may close it at the very moment of use. Every request here is safe to repeat: each asks for something,
+        and changes nothing that a device relies on.
+        """
+        was_kept = self._drop_closed()
+        try:
+            with _cut_off(self._connected(deadline), deadline - self._clock()):
+                send()
+                return receive()
+        except ConnectionError:
+            if not was_kept:
+                raise
+        self._connection.close()
+        with _cut_off(self._connected(deadline), deadline - self._clock()):
+            send()
+            return receive()
+
+    def _drop_closed(self) -> bool:
+        """Close a kept connection that the service has closed meanwhile; return whether one is left."""
+        sock: socket.socket | None = self._connection.sock
+        if sock is not None and _has_news(sock):
             self._connection.close()
-            self._connection.connect()
+        return self._connection.sock is not None
+
+    def _connected(self, deadline: float) -> socket.socket:
+        """Return the socket in hand, or a new one; TimeoutError where the deadline passes first."""
+        sock: socket.socket | None = self._connection.sock
+        if sock is not None:
+            return sock
+        left_s = deadline - self._clock()
+        if left_s <= 0:
+            raise TimeoutError("the deadline passed")
+        self._connection.timeout = left_s
+        self._connection.connect()
+        opened: socket.socket = self._connection.sock
+        opened.settimeout(self._timeout_s)
+        return opened
+
+    def _answer(self, what: str, limit_bytes: int) -> _Answer:
+        return _answer(what, self._connection.getresponse(), limit_bytes)
+
+
+def _has_news(sock: socket.socket) -> bool:
+    """Return whether an idle connection can be read: it was closed, or says what nobody asked for."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 def _connection(url: str, timeout_s: float) -> tuple[str, HTTPConnection]:
     """Return the path before /v1 and an unopened connection."""
     wanted = f"{url!r} is not the URL of a service; wanted http://host:port or https://host:port"
+    kinds = {"http": (HTTPConnection, 80), "https": (HTTPSConnection, 443)}
     try:
-        parsed = parse_url(url)
-    except HTTPError as error:
+        parsed = urlsplit(url)
+        host, port = parsed.hostname, parsed.port
+    except ValueError as error:
         raise CloudError(wanted) from error
-    kinds = {"http": HTTPConnection, "https": HTTPSConnection}
-    if parsed.scheme not in kinds or not parsed.host:
+    if parsed.scheme not in kinds or not host or not host.isascii():
         raise CloudError(wanted)
-    host = parsed.host.strip("[]")  # an IPv6 address stands in brackets in a URL alone
-    return parsed.path or "", kinds[parsed.scheme](host, parsed.port, timeout=timeout_s)
+    kind, usual = kinds[parsed.scheme]
+    path = quote(parsed.path, safe="/%~:@!$&'()*+,;=")
+    try:
+        return path, kind(host, usual if port is None else port, timeout=timeout_s)  # verifies certificates
+    except HTTPException as error:  # a host with spaces or control characters
+        raise CloudError(wanted) from error
 
 
 @contextmanager
@@ -327,7 +372,7 @@ def _cut_off(sock: socket.socket, after_s: float) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except (HTTPError, HTTPException, OSError) as error:
+    except (HTTPException, OSError) as error:
         if cut.is_set():
             raise TimeoutError("the deadline passed") from error
         raise
@@ -346,6 +391,8 @@ def _answer(what: str, response: HTTPResponse, limit_bytes: int) -> _Answer:
             if size > limit_bytes:
                 raise CloudError(f"{what} answered {response.status} with more than {limit_bytes:,} bytes")
             chunks.append(chunk)
+        if response.length:  # the standard library says nothing of a body that ends early
+            raise IncompleteRead(b"", response.length)
     finally:
         response.close()
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 from persona.device.graph import RunsOn
 from persona.device.placements import PLACEMENTS, Placement
@@ -37,11 +38,13 @@ class Options:
     store: Store | None = None
 
     def __post_init__(self) -> None:
-        """DataError where the share is none, or the placement unknown."""
+        """DataError where the share is none, or the placement or what it runs on unknown."""
         if not 0 < self.sketch_share <= 1:
             raise DataError(f"sketch_share is {self.sketch_share}; wanted a share above 0, 1 at most")
         if self.placement is not None and self.placement not in PLACEMENTS:
             raise DataError(f"placement is {self.placement!r}; wanted one of {', '.join(PLACEMENTS)}")
+        if self.runs_on not in get_args(RunsOn):
+            raise DataError(f"runs_on is {self.runs_on!r}; wanted one of {', '.join(get_args(RunsOn))}")
 
 
 DEFAULTS = Options()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,8 @@ from persona.device.background import Background
 from persona.device.guard import check_reply
 from persona.device.in_force import name_of
 from persona.device.met import Met
+from persona.device.options import DEFAULTS, Options
+from persona.device.policies import Schedule, Standard
 from persona.device.ranking import Items
 from persona.device.recommender import InForce, Ranked, Recommender
 from persona.device.status import Status
@@ -39,7 +43,9 @@ class RankingRuntime:
     """Many threads may call every method. What goes wrong on the way to an edit leaves the one in force; see `status`.
 
     `every` events the cloud is asked in the background, 0 for never by itself. A request holds the last events that the
-    bundle's adapter reads, items and ages.
+    bundle's adapter reads, items and ages. Of the options, the pace counts here, and the dice of its waits: after a
+    failure the cloud is left alone for a while, except by `adapt`. An edit that has expired gives way to the base, and
+    where `every` is not 0 the next event asks for another.
     """
 
     def __init__(
@@ -50,12 +56,15 @@ class RankingRuntime:
         *,
         executor: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
+        options: Options = DEFAULTS,
     ) -> None:
         self._recommender, self._cloud, self._every, self._clock = recommender, cloud, every, clock
         self._bundle = recommender.bundle
         self._met = Met(self._bundle.support[1])
         self._lock = threading.Lock()
-        self._since_asked = 0
+        dice = SystemRandom() if options.rng is None else options.rng
+        self._schedule = Schedule(Standard(max(every, 1)), options.pace, clock, dice)
+        self._schedule.settled()  # a user has no domain to jump from, so the start is no reason to ask
         self._status = Status(recommender.in_force.name, self._bundle.bank.version, placement="cloud")
         self._background = Background(executor)
 
@@ -64,21 +73,24 @@ class RankingRuntime:
         self._recommender.in_force.catalogue.numbers(np.asarray([item]), "an event's item")
         with self._lock:
             self._met.add(item, time_s)
-            self._since_asked += 1
+            self._schedule.saw(1)
+        self._drop_expired()
         if self._every:
             try:
                 self._background.start_if(self._is_due, partial(self._ask, None))
             except CloudError as error:  # the executor takes no work: the event is remembered all the same
-                self._refuse(str(error))
+                self._fail(str(error))
 
     def recommend(self, k: int = 10) -> Ranked:
         """Return the best items now, without those ever met."""
+        self._drop_expired()
         with self._lock:
             history, seen = self._met.history(), self._met.seen()
         return self._recommender.top_k(history, k, seen=seen)
 
     def scores(self) -> Array:
         """Return scores (items + 1,) of the whole catalogue now."""
+        self._drop_expired()
         now = self._recommender.in_force
         with self._lock:
             history = self._met.history()
@@ -96,6 +108,7 @@ class RankingRuntime:
 
     def status(self) -> Status:
         """Return what is in force, and what became of requests."""
+        self._drop_expired()
         with self._lock:
             now = self._recommender.in_force
             return replace(self._status, in_force=now.name, rung=now.rung)
@@ -106,11 +119,18 @@ class RankingRuntime:
 
     def _is_due(self) -> bool:
         with self._lock:
-            return self._since_asked >= self._every and len(self._met) >= self._bundle.support[0]
+            enough = len(self._met) >= self._bundle.support[0]
+            return enough and self._schedule.due(len(self._met), self._recommender.in_force.expires_at)
+
+    def _drop_expired(self) -> None:
+        old = self._recommender.drop_expired(self._clock())
+        if old is not None:
+            with self._lock:
+                self._schedule.gave_way()
+                self._status = replace(self._status, guarded=f"{old.name} has expired, and the base stands in for it")
 
     def _ask(self, now_s: int | None) -> None:
         with self._lock:
-            self._since_asked = 0
             at_s = self._met.last_s() if now_s is None else now_s
             events, history = self._met.events(self._known, at_s), self._met.history()
         least = self._bundle.support[0]
@@ -118,23 +138,26 @@ class RankingRuntime:
             self._refuse(f"{len(events)} events are remembered; the adapter needs {least}")
             return
         try:
-            reply = self._exchange(AdaptRequest(self._bundle.fingerprint, "samples", events, len(events)))
-            candidate = self._candidate(reply)
+            start, reply = self._exchange(AdaptRequest(self._bundle.fingerprint, "samples", events, len(events)))
+            candidate = self._candidate(reply, start + reply.expires_s if reply.expires_s else math.inf)
             self._try(candidate, history)
         except PersonaError as error:
-            self._refuse(str(error))
+            self._fail(str(error))
             return
         except Exception as error:  # a cloud is anybody's code, and no fault of it may reach a recommendation
             logger.exception("the cloud raised an error that is none of persona's")
-            self._refuse(f"the cloud raised {error!r}")
+            self._fail(f"the cloud raised {error!r}")
             return
         self._recommender.swap(candidate)
         with self._lock:
+            self._schedule.settled()
             self._status = replace(self._status, reason="")
 
-    def _exchange(self, request: AdaptRequest) -> AdaptReply:
+    def _exchange(self, request: AdaptRequest) -> tuple[float, AdaptReply]:
+        """Return when the request was made, and its answer."""
         sent = len(request.encode())
         with self._lock:
+            self._schedule.tried()
             self._status = replace(self._status, asks=self._status.asks + 1, bytes_up=self._status.bytes_up + sent)
         start = self._clock()
         reply = self._cloud.adapt(request, self._bundle.decoder.code_shape)
@@ -143,13 +166,14 @@ class RankingRuntime:
         with self._lock:
             replies, bytes_down = self._status.replies + 1, self._status.bytes_down + received
             self._status = replace(self._status, replies=replies, bytes_down=bytes_down, latency_s=latency_s)
-        return reply
+        return start, reply
 
-    def _candidate(self, reply: AdaptReply) -> InForce:
+    def _candidate(self, reply: AdaptReply, expires_at: float) -> InForce:
         check_reply(reply, self._bundle)
         code = self._bundle.bank.compose(reply.prototype, reply.residual)
         edit = self._bundle.decoder.decode(code)
-        return self._recommender.under(edit, name_of(reply.prototype, reply.residual), "answer")
+        candidate = self._recommender.under(edit, name_of(reply.prototype, reply.residual), "answer")
+        return replace(candidate, expires_at=expires_at)
 
     def _try(self, candidate: InForce, history: Items) -> None:
         """Raise EditError where the base tells what the user last met from other items clearly better than the edit."""
@@ -178,6 +202,12 @@ class RankingRuntime:
     @property
     def _known(self) -> int:
         return self._recommender.base.catalogue.n_known
+
+    def _fail(self, reason: str) -> None:
+        """A request had no answer that can be used: wait before the next."""
+        with self._lock:
+            self._schedule.failed()
+        self._refuse(reason)
 
     def _refuse(self, reason: str) -> None:
         logger.warning("%s stays in force: %s", self._recommender.in_force.name, reason)

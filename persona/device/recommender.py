@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +28,13 @@ class Ranked:
 
 @dataclass(frozen=True)
 class InForce:
-    """What recommendations use: replaced whole, never changed."""
+    """What recommendations use: replaced whole, never changed. It expires at a time of the runtime's clock."""
 
     name: str
     weights: Weights
     catalogue: Catalogue
     rung: Rung
+    expires_at: float = math.inf
 
 
 class Recommender:
@@ -123,6 +125,15 @@ class Recommender:
         """Put the edit in force that `under` returned; the catalogue stays."""
         with self._lock:
             self._in_force = replace(candidate, catalogue=self._in_force.catalogue)
+
+    def drop_expired(self, now_s: float) -> InForce | None:
+        """Put the base in force if what is there has expired at a time of the clock; return what it was, or None."""
+        with self._lock:
+            old = self._in_force
+            if now_s < old.expires_at:
+                return None
+            self._in_force = replace(self.base, catalogue=old.catalogue)
+        return old
 
     def _history(self, history: npt.ArrayLike, catalogue: Catalogue) -> Items:
         found = catalogue.numbers(np.asarray(history), "a history's items")

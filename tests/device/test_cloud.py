@@ -92,6 +92,32 @@ def test_a_connection_that_the_service_closed_is_opened_again() -> None:
             wait_until_closed(cloud)
 
 
+def test_a_connection_that_is_closed_as_it_is_used_is_opened_once_more() -> None:
+    asked = []
+
+    def one_answer_then_none(connection: socket.socket, _over: threading.Event) -> None:
+        asked.append(read_request(connection))
+        connection.sendall(response(REPLY))
+        if len(asked) == 1:  # the first connection: it takes a second request, and closes without an answer
+            asked.append(read_request(connection))
+
+    with raw_service(one_answer_then_none) as url, HttpCloud(url, 10.0, trust=Unsigned()) as cloud:
+        for _ in range(2):
+            assert cloud.adapt(REQUEST, SHAPE).encode() == REPLY
+    assert len(asked) == 3
+
+
+def test_a_new_connection_that_is_closed_at_once_is_not_tried_again() -> None:
+    asked = []
+
+    def no_answer(connection: socket.socket, _over: threading.Event) -> None:
+        asked.append(read_request(connection))
+
+    with raw_service(no_answer) as url, pytest.raises(CloudError, match="failed"):
+        ask(url)
+    assert len(asked) == 1
+
+
 def wait_until_closed(cloud: HttpCloud) -> None:
     sock = cloud._link._connection.sock
     if sock is not None:

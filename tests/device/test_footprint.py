@@ -39,7 +39,7 @@ from pathlib import Path
 from persona import read_bundle
 with persona.device.Runtime(read_bundle(Path(sys.argv[1]))) as runtime:
     runtime.predict(np.ones((32, 4), np.float32))
-loaded = [name for name in ("cryptography", "urllib3", "ssl", "persona.trust") if name in sys.modules]
+loaded = [name for name in ("cryptography", "http.client", "ssl", "persona.trust") if name in sys.modules]
 assert not loaded, f"a device without a cloud loads {loaded}"
 """
 MEMORY = """

@@ -127,3 +127,8 @@ def test_without_onnxruntime_an_offline_bundle_lives_on_its_prototypes(monkeypat
     assert runtime.adapt().in_force == "prototype 0"
     with pytest.raises(DataError, match="onnxruntime, which is not installed"):
         Runtime(offline(WORLD), options=Options(placement="device", runs_on="numpy"))
+
+
+def test_an_unknown_runner_is_refused_at_the_border() -> None:
+    with pytest.raises(DataError, match="runs_on is 'tpu'"):
+        Options(runs_on="tpu")  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from persona.device import Catalogue, RankingRuntime, Recommender, Runtime
+from persona.device import Backoff, Catalogue, Options, Pace, RankingRuntime, Recommender, Runtime
 from persona.edit import Edit
 from persona.errors import BundleError, CloudError, DataError, EditError
 from persona.item_vectors import read_items
@@ -280,3 +280,35 @@ def test_catalogues_are_mapped_not_read(ring: Ring) -> None:
     items = read_items(ring.folder)
     assert not items.vectors.flags.owndata
     assert not items.vectors.flags.writeable
+
+
+def test_after_a_failure_the_cloud_is_left_alone_for_a_while(ring: Ring) -> None:
+    now = [0.0]
+
+    def absent(request: AdaptRequest) -> AdaptReply:
+        raise CloudError("nobody is there")
+
+    cloud = LocalCloud(absent)
+    options = Options(pace=Pace(backoff=Backoff(first_s=10.0, jitter=0.0)))
+    device = RankingRuntime(recommender(ring), cloud, every=2, executor=Inline(), clock=lambda: now[0], options=options)
+    for at_s, asks in ((0.0, 1), (9.0, 1), (11.0, 2), (30.0, 2), (31.0, 3)):
+        now[0] = at_s
+        for item in (2, 4):
+            device.met(item, 5)
+        assert len(cloud.requests) == asks, at_s
+
+
+def test_an_expired_edit_gives_way_and_is_asked_for_again(ring: Ring) -> None:
+    now = [0.0]
+    cloud = LocalCloud(lambda request: replace(ring.answer(request), expires_s=60))
+    device = RankingRuntime(recommender(ring), cloud, every=3, executor=Inline(), clock=lambda: now[0])
+    for item in (2, 4, 2):
+        device.met(item, 5)
+    assert (device.status().rung, len(cloud.requests)) == ("answer", 1)
+    now[0] = 60.0
+    assert device.recommend(2).items.tolist() == [3, 1]
+    status = device.status()
+    assert (status.in_force, status.rung) == ("base", "base")
+    assert "expired" in status.guarded
+    device.met(4, 5)
+    assert (device.status().rung, len(cloud.requests)) == ("answer", 2)
