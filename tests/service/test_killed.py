@@ -27,9 +27,10 @@ import sys
 from pathlib import Path
 from persona.service import serve
 from persona.service.fleet import open_fleet
+from persona.service.server import Settings
 
 fleet = open_fleet(sys.argv[2], required=True)
-serve(Path(sys.argv[1]), port=0, ready=lambda port: print(port, flush=True), fleet=fleet)
+serve(Path(sys.argv[1]), port=0, ready=lambda port: print(port, flush=True), settings=Settings(fleet=fleet))
 """
 # Answers that a client must have before the service is killed.
 _ANSWERS = 12
