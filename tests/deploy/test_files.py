@@ -44,6 +44,7 @@ def test_the_unit_starts_with_options_that_exist_and_few_rights() -> None:
     for name in ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "DynamicUser"):
         assert service[name] == "yes"
     assert service["ProtectSystem"] == "strict"
+    assert service["Environment"].startswith("PERSONA_DATABASE=sqlite:////var/lib/persona/")
 
 
 def test_compose_runs_the_service_and_a_database() -> None:
@@ -52,3 +53,6 @@ def test_compose_runs_the_service_and_a_database() -> None:
     assert services.keys() == {"persona", "database"}
     assert (DEPLOY / services["persona"]["build"]["context"] / services["persona"]["build"]["dockerfile"]).exists()
     assert "?" in services["database"]["environment"]["POSTGRES_PASSWORD"], "no password stands in the file"
+    url = services["persona"]["environment"]["PERSONA_DATABASE"]
+    assert url.startswith("postgresql://persona:${POSTGRES_PASSWORD:?")
+    assert url.endswith("@database/persona")
