@@ -288,7 +288,8 @@ class _Link:
         """Send and receive; once more where a connection that was kept turns out to be closed.
 
         A service may close it at the very moment of use. Every request here is safe to repeat: each asks for something,
-        and changes nothing that a device relies on.
+        and changes nothing that a device relies on. A signed one goes with its first nonce, so that it counts once: had
+        the service recorded it before the connection broke, it refuses the repetition.
         """
         was_kept = self._drop_closed()
         try:

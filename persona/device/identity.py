@@ -23,5 +23,5 @@ class Identity:
     dice: Callable[[int], bytes] = os.urandom
 
     def headers(self, method: str, path: str, body: bytes) -> dict[str, str]:
-        """Return the headers that sign one request; every call signs another, so a request is never sent twice."""
+        """Return the headers that sign one request; every call signs another."""
         return asking_headers(self.key, (method, path, body), self.clock(), self.dice(ASKING_NONCE_BYTES))

@@ -18,7 +18,7 @@ class LocalPart:
     """The gate and the renormalisation of a bundle, each at rest where the bundle lacks it (method §3).
 
     An edit in force is ``strength · learned`` with the statistics settled in that the device's samples have under it:
-    the gate never touches those.
+    the gate never touches those. Samples of several domains turn down the whole of it.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -42,7 +42,7 @@ class LocalPart:
         found = self._settled(model, edit, weights, memory.samples)
         if memory.unity < 1:
             whole = edit.deltas if found is None else found
-            found = {name: (delta * np.float32(memory.unity)) for name, delta in whole.items()}
+            found = {name: delta * np.float32(memory.unity) for name, delta in whole.items()}
         return weights if found is None else model.weights(edit, found)
 
     def _settled(self, model: DeviceModel, edit: Edit, weights: Weights, x: Array) -> dict[str, Array] | None:

@@ -48,12 +48,9 @@ def peer_of(host: str | None) -> str | None:
 
     An IPv6 host counts as its network of 64 bits, which one subscriber has whole.
     """
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
+    address = _address(host)
+    if address is None:
         return host or "unknown"
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     if address.is_loopback:
         return None
     if address.version == 6:
@@ -63,10 +60,16 @@ def peer_of(host: str | None) -> str | None:
 
 def is_near(host: str | None) -> bool:
     """Return whether an address is this machine's or of a private network: who may read the metrics."""
+    address = _address(host)
+    if address is None:
+        return False
+    return address.is_loopback or address.is_link_local or any(address in network for network in _PRIVATE)
+
+
+def _address(host: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return a host's address, an IPv4 one that is written as IPv6 as what it is; None for anything else."""
     try:
         address = ipaddress.ip_address(host or "")
     except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback or address.is_link_local or any(address in network for network in _PRIVATE)
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
