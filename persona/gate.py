@@ -1,8 +1,8 @@
-"""The gate of the prior term: how familiar a device's data is (method §4, "Prior term").
+"""The gate of edits and of the prior term: how familiar a device's data is (docs/method.md, decision 6).
 
-On unfamiliar data the classifier's own histogram is wrong, and a prior made from it does harm. A gate compares a sketch
-with those of training: how far it lies outside the span of their main directions (the squared prediction error of
-Jackson and Mudholkar, Technometrics 1979), and how far out along them. The edit itself is never gated: it still helps.
+On unfamiliar data a code is a guess and the classifier's own histogram is wrong, and both do harm. A gate compares a
+sketch with those of training: how far it lies outside the span of their main directions (the squared prediction error
+of Jackson and Mudholkar, Technometrics 1979), and how far out along them.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class SketchGate:
         return float(max(outside[0] / self.limits[0], along[0] / self.limits[1]))
 
     def weight(self, features: npt.ArrayLike) -> float:
-        """Return how much of the prior term holds for a sketch's features (F,): 1 at home, 0 far away."""
+        """Return how much of edit and prior term holds for a sketch's features (F,): 1 at home, 0 far away."""
         full, none = float(self.limits[2]), float(self.limits[3])
         return min(max((none - self.distance(features)) / (none - full), 0.0), 1.0)
 
